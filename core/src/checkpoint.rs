@@ -1,0 +1,45 @@
+//! CHECKPOINT and its certificate (`docs/protocol.md` C1, C2).
+
+use crate::hash::{Digest, Domain, Hasher};
+use crate::message::Signed;
+use crate::types::Slot;
+use serde::{Deserialize, Serialize};
+
+/// A statement that the state after a slot has a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointVote {
+    /// A multiple of the checkpoint interval.
+    pub slot: Slot,
+    /// The digest `D` of the state after it.
+    pub state: Digest,
+}
+
+/// A quorum of CHECKPOINTs for one state: proof of a stable checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointCertificate {
+    /// What all of them say.
+    pub vote: CheckpointVote,
+    /// The votes, ascending by signer.
+    pub votes: Vec<Signed<CheckpointVote>>,
+}
+
+/// The roots of a replica's state after a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateRoots {
+    /// Of the application's snapshot.
+    pub app: Digest,
+    /// Of the replicated state of the protocol itself.
+    pub core: Digest,
+    /// Of the finalized order.
+    pub order: Digest,
+}
+
+impl StateRoots {
+    /// The checkpoint digest `D` (`docs/protocol.md` F13).
+    #[must_use]
+    pub fn digest(&self, slot: Slot, epoch: u64) -> Digest {
+        let mut hasher = Hasher::new(Domain::State);
+        hasher.update(&self.app.0).update(&self.core.0).update(&self.order.0);
+        hasher.number(slot.0).number(epoch).digest()
+    }
+}

@@ -1,0 +1,128 @@
+//! What this replica has asked others for (`docs/protocol.md` D12, N6).
+
+use crate::message::{FetchItem, MAX_FETCH};
+use crate::time::{Duration, Instant};
+use crate::types::ReplicaId;
+use std::collections::BTreeMap;
+
+/// Things asked for at once, at the most; what does not fit is asked for when something else arrives.
+pub const MAX_WANTED: usize = 4096;
+
+/// The table of open requests: each is repeated, to another replica each time, until it is answered or given up.
+#[derive(Clone, Debug)]
+pub struct FetchTable {
+    me: ReplicaId,
+    n: u16,
+    retry: Duration,
+    wanted: BTreeMap<FetchItem, Wanted>,
+    earliest: Option<Instant>,
+}
+
+/// How long an item is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until it arrives or is no longer needed.
+    Found,
+    /// Until every replica was asked once: it may well not exist.
+    AllAsked,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    due: Instant,
+    next: ReplicaId,
+    until: Until,
+    asked: u16,
+}
+
+impl FetchTable {
+    /// An empty table that asks again after `retry`.
+    #[must_use]
+    pub fn new(me: ReplicaId, n: u16, retry: Duration) -> Self {
+        Self { me, n, retry, wanted: BTreeMap::new(), earliest: None }
+    }
+
+    /// Asks for an item from now on, `first` replica first.
+    pub fn want(&mut self, item: FetchItem, first: ReplicaId, until: Until, now: Instant) {
+        if self.wanted.contains_key(&item) || MAX_WANTED <= self.wanted.len() || self.n == 1 {
+            return;
+        }
+        let next = if first == self.me { self.after(first) } else { first };
+        self.wanted.insert(item, Wanted { due: now, next, until, asked: 0 });
+        self.earliest = Some(self.earliest.map_or(now, |earliest| earliest.min(now)));
+    }
+
+    fn after(&self, id: ReplicaId) -> ReplicaId {
+        let next = |id: ReplicaId| ReplicaId((id.0 + 1) % self.n);
+        let candidate = next(id);
+        if candidate == self.me { next(candidate) } else { candidate }
+    }
+
+    /// Stops asking. Returns whether it was asked for.
+    pub fn take(&mut self, item: &FetchItem) -> bool {
+        self.wanted.remove(item).is_some()
+    }
+
+    /// Whether it is asked for.
+    #[must_use]
+    pub fn wants(&self, item: &FetchItem) -> bool {
+        self.wanted.contains_key(item)
+    }
+
+    /// Stops asking for what is asked for until found and no longer needed.
+    pub fn retain_needed(&mut self, needed: impl Fn(&FetchItem) -> bool) {
+        self.wanted.retain(|item, wanted| wanted.until == Until::AllAsked || needed(item));
+    }
+
+    /// Stops asking for everything that `keep` does not name.
+    pub fn retain(&mut self, keep: impl Fn(&FetchItem) -> bool) {
+        self.wanted.retain(|item, _| keep(item));
+    }
+
+    /// When something is to be asked for next, or earlier.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.earliest
+    }
+
+    /// What is to be asked of whom now.
+    pub fn due(&mut self, now: Instant) -> BTreeMap<ReplicaId, Vec<FetchItem>> {
+        let mut asks: BTreeMap<ReplicaId, Vec<FetchItem>> = BTreeMap::new();
+        let due: Vec<FetchItem> =
+            self.wanted.iter().filter(|(_, wanted)| wanted.due <= now).map(|(item, _)| *item).collect();
+        for item in due {
+            let wanted = self.wanted[&item];
+            if wanted.until == Until::AllAsked && self.n <= wanted.asked + 1 {
+                self.wanted.remove(&item);
+                continue;
+            }
+            let ask = asks.entry(wanted.next).or_default();
+            // Whatever does not fit is still due, and goes out with the next tick.
+            if ask.len() < MAX_FETCH {
+                ask.push(item);
+                let next = self.after(wanted.next);
+                self.wanted.insert(item, Wanted { due: now + self.retry, next, asked: wanted.asked + 1, ..wanted });
+            }
+        }
+        self.earliest = self.wanted.values().map(|wanted| wanted.due).min();
+        asks
+    }
+
+    /// Whether chunks of a snapshot are asked for.
+    #[must_use]
+    pub fn has_chunks(&self) -> bool {
+        self.wanted.keys().any(|item| matches!(item, FetchItem::Chunk(..)))
+    }
+
+    /// The number of items asked for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.wanted.is_empty()
+    }
+}

@@ -1,0 +1,87 @@
+//! Append-only chunks of a snapshot, hashed as they grow and shared with the snapshots that hold them.
+
+use crate::bytes::Bytes;
+use crate::hash::{Digest, Domain, Hasher};
+use std::sync::Arc;
+
+/// The first byte of the chunk with the scalars.
+pub(crate) const HEAD: u8 = 0;
+/// The first byte of a chunk of the index of finalized vertices.
+pub(crate) const INDEX: u8 = 1;
+/// The first byte of a chunk of the seen set.
+pub(crate) const SEEN: u8 = 2;
+
+/// Entries in a segment, at the most: with entries under 128 bytes a chunk stays below its 1 MiB.
+pub(crate) const SEGMENT_ENTRIES: usize = 8192;
+
+/// Bytes before the first entry: the kind and the group's number.
+pub(crate) const HEADER: usize = 9;
+
+/// One chunk of a growing list. Appending copies the bytes only when a snapshot still holds them.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    bytes: Arc<Bytes>,
+    entries: usize,
+    hasher: Hasher,
+    digest: Option<Digest>,
+}
+
+impl Segment {
+    fn new(kind: u8, group: u64) -> Self {
+        let mut bytes = vec![kind];
+        bytes.extend(group.to_be_bytes());
+        let mut hasher = Hasher::new(Domain::Chunk);
+        hasher.update(&bytes);
+        Self { bytes: Arc::new(Bytes(bytes)), entries: 0, hasher, digest: None }
+    }
+
+    pub(crate) fn bytes(&self) -> &Arc<Bytes> {
+        &self.bytes
+    }
+
+    /// The chunk's hash.
+    pub(crate) fn digest(&mut self) -> Digest {
+        *self.digest.get_or_insert_with(|| self.hasher.digest())
+    }
+}
+
+/// The segments of one group of entries: a run of slots, or a second of expiry.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    kind: u8,
+    number: u64,
+    segments: Vec<Segment>,
+}
+
+impl Group {
+    pub(crate) fn new(kind: u8, number: u64) -> Self {
+        Self { kind, number, segments: Vec::new() }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn append(&mut self, entry: &[u8]) {
+        if self.segments.last().is_none_or(|last| last.entries == SEGMENT_ENTRIES) {
+            self.segments.push(Segment::new(self.kind, self.number));
+        }
+        let last = self.segments.last_mut().expect("pushed above");
+        last.hasher.update(entry);
+        last.entries += 1;
+        last.digest = None;
+        Arc::make_mut(&mut last.bytes).0.extend(entry);
+    }
+
+    pub(crate) fn segments_mut(&mut self) -> impl Iterator<Item = &mut Segment> {
+        self.segments.iter_mut()
+    }
+}
+
+/// The group number and the entries of a chunk, each of `size` bytes.
+pub(crate) fn parse(chunk: &[u8], size: usize) -> Option<(u64, impl Iterator<Item = &[u8]>)> {
+    let (header, entries) = chunk.split_at_checked(HEADER)?;
+    let group = u64::from_be_bytes(header.get(1..)?.try_into().ok()?);
+    let whole = entries.len().is_multiple_of(size) && entries.len() / size <= SEGMENT_ENTRIES;
+    whole.then(|| (group, entries.chunks_exact(size)))
+}

@@ -1,0 +1,170 @@
+//! What comes out of a replica, and the durability gate (`docs/protocol.md` G1, G3, G4).
+
+use crate::evidence::Evidence;
+use crate::hash::Digest;
+use crate::ledger::CoreSnapshot;
+use crate::message::Message;
+use crate::record::Record;
+use crate::reply::Reply;
+use crate::request::ClientRequest;
+use crate::time::Instant;
+use crate::types::{Lsn, ReplicaId, Slot};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// To whom a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Every other replica.
+    All,
+    /// One other replica.
+    One(ReplicaId),
+}
+
+/// A message with its address.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// Where it goes.
+    pub to: Target,
+    /// What goes.
+    pub message: Message,
+}
+
+/// A slot for the application. Slots come in order, without gaps, each once between two restarts.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// The slot.
+    pub slot: Slot,
+    /// Its effective time.
+    pub time: Instant,
+    /// The requests to execute, in order; those already executed are not among them.
+    pub requests: Vec<Arc<ClientRequest>>,
+}
+
+/// Work for the driver other than sending.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// Execute a slot, then give [`Input::Executed`](crate::Input::Executed).
+    Execute(Execution),
+    /// Store this snapshot of the protocol's state with one of the application's after the same slot, then give
+    /// [`Input::SnapshotDurable`](crate::Input::SnapshotDurable).
+    Snapshot(Arc<CoreSnapshot>),
+    /// Replace the application's state by that of a transferred snapshot, and store it as this replica's own.
+    /// The next execution is of the slot after it.
+    Restore(Arc<CoreSnapshot>, Vec<Arc<crate::bytes::Bytes>>),
+    /// Send a chunk of a stored snapshot to a replica, if it is still there.
+    ServeChunk(ReplicaId, Slot, Digest),
+    /// Pass answers on to the clients that wait for them.
+    Reply(Reply),
+    /// Keep the snapshots of these slots only.
+    KeepSnapshots(Vec<Slot>),
+}
+
+/// Everything the replica wants from the world. Owned and reused by the driver.
+///
+/// **Invariant:** whatever is queued leaves only after every record appended before it is durable. The gate
+/// lives here, once, so no driver can get it wrong.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    records: VecDeque<Record>,
+    sends: VecDeque<(Lsn, Envelope)>,
+    free: VecDeque<Envelope>,
+    tasks: VecDeque<(Lsn, Task)>,
+    evidence: VecDeque<Arc<Evidence>>,
+    appended: Lsn,
+    taken: Lsn,
+    durable: Lsn,
+}
+
+/// The replica's side: what a handler may do.
+impl Outbox {
+    /// Appends a record to the log.
+    pub(crate) fn persist(&mut self, record: Record) {
+        self.appended.0 += 1;
+        self.records.push_back(record);
+    }
+
+    /// Queues a message behind every record appended so far; a message without any signature goes at once.
+    pub(crate) fn send(&mut self, to: Target, message: Message) {
+        if message.is_gated() {
+            self.sends.push_back((self.appended, Envelope { to, message }));
+        } else {
+            self.free.push_back(Envelope { to, message });
+        }
+    }
+
+    /// Queues work behind every record appended so far.
+    pub(crate) fn task(&mut self, task: Task) {
+        self.tasks.push_back((self.appended, task));
+    }
+
+    /// Shows evidence to the driver.
+    pub(crate) fn report(&mut self, evidence: Arc<Evidence>) {
+        self.evidence.push_back(evidence);
+    }
+}
+
+/// The driver's side.
+impl Outbox {
+    /// An outbox after a restart: everything up to `end_of_log` was read back, so it is durable.
+    #[must_use]
+    pub fn resume_at(end_of_log: Lsn) -> Self {
+        Self { appended: end_of_log, taken: end_of_log, durable: end_of_log, ..Self::default() }
+    }
+
+    /// The records that are not yet written, in order. Each one's position follows the one before.
+    pub fn take_records(&mut self) -> impl Iterator<Item = (Lsn, Record)> + '_ {
+        let first = self.taken.0 + 1;
+        self.taken = self.appended;
+        self.records.drain(..).zip(first..).map(|(record, lsn)| (Lsn(lsn), record))
+    }
+
+    /// Whether there are records to write.
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        !self.records.is_empty()
+    }
+
+    /// The position of the last record appended.
+    #[must_use]
+    pub fn appended(&self) -> Lsn {
+        self.appended
+    }
+
+    /// Every record up to `upto` is durable.
+    ///
+    /// # Panics
+    /// When durability would go backwards or past what was taken: a fault of the driver.
+    pub fn mark_durable(&mut self, upto: Lsn) {
+        assert!(self.durable <= upto, "durability went backwards: {:?} then {upto:?}", self.durable);
+        assert!(upto <= self.taken, "durable past what was written: {upto:?} after {:?}", self.taken);
+        self.durable = upto;
+    }
+
+    /// The next message that may leave.
+    pub fn next_send(&mut self) -> Option<Envelope> {
+        if let Some(envelope) = self.free.pop_front() {
+            return Some(envelope);
+        }
+        let (barrier, _) = self.sends.front()?;
+        if self.durable < *barrier {
+            return None;
+        }
+        self.sends.pop_front().map(|(_, envelope)| envelope)
+    }
+
+    /// The next piece of work that may begin.
+    pub fn next_task(&mut self) -> Option<Task> {
+        let (barrier, _) = self.tasks.front()?;
+        if self.durable < *barrier {
+            return None;
+        }
+        self.tasks.pop_front().map(|(_, task)| task)
+    }
+
+    /// The next piece of evidence found.
+    pub fn next_evidence(&mut self) -> Option<Arc<Evidence>> {
+        self.evidence.pop_front()
+    }
+}
+

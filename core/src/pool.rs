@@ -1,0 +1,336 @@
+//! Vertices that are held, and which of them this replica waits to see executed (`docs/protocol.md` D10, D13).
+
+use crate::ledger::{Frontier, RefState, Verdict};
+use crate::time::{Duration, Instant};
+use crate::types::{ReplicaId, Slot};
+use crate::vertex::{SignedVertex, VertexId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Since when, and in which order among those of the same moment, a vertex has been pending.
+pub type PendingKey = (Instant, u64, VertexId);
+
+/// A vertex with what this replica knows of it.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The vertex.
+    pub vertex: Arc<SignedVertex>,
+    /// Whether its record was appended.
+    pub recorded: bool,
+    /// The highest slot whose batch lists it; slot 0 if none does.
+    pub listed: Slot,
+    /// Whether it has its last verdict.
+    pub settled: bool,
+    /// The open slot of the installed view that lists it.
+    pub open_in: Option<Slot>,
+    /// How often it was forwarded to the primary of the installed view.
+    pub forwarded: u8,
+    pending: Option<Pending>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    since: Instant,
+    order: u64,
+    held_back: Duration,
+}
+
+/// The vertices held.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    quota: usize,
+    held: BTreeMap<VertexId, Held>,
+    /// Vertices without a last verdict by author, ascending by height.
+    open: Vec<Vec<VertexId>>,
+    /// Authors that were seen to fork their chain.
+    forked: Vec<bool>,
+    pending: BTreeSet<PendingKey>,
+    proposable: BTreeSet<PendingKey>,
+    next_order: u64,
+    changes: u64,
+}
+
+/// The moment at which the state of the pool is looked at, with the time for which timers were held back so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The moment.
+    pub at: Instant,
+    /// How long the timers have been held back in total (`docs/protocol.md` T7).
+    pub held_back: Duration,
+}
+
+impl Pool {
+    /// An empty pool for `n` authors that may each have `open_vertices` unfinalized.
+    #[must_use]
+    pub fn new(n: u16, open_vertices: u64) -> Self {
+        let n = usize::from(n);
+        Self {
+            quota: 2 * usize::try_from(open_vertices).expect("validated"),
+            held: BTreeMap::new(),
+            open: vec![Vec::new(); n],
+            forked: vec![false; n],
+            pending: BTreeSet::new(),
+            proposable: BTreeSet::new(),
+            next_order: 0,
+            changes: 0,
+        }
+    }
+
+    /// A held vertex.
+    #[must_use]
+    pub fn get(&self, id: &VertexId) -> Option<&Held> {
+        self.held.get(id)
+    }
+
+    /// A held vertex.
+    pub fn get_mut(&mut self, id: &VertexId) -> Option<&mut Held> {
+        self.held.get_mut(id)
+    }
+
+    /// Whether a vertex is held.
+    #[must_use]
+    pub fn contains(&self, id: &VertexId) -> bool {
+        self.held.contains_key(id)
+    }
+
+    /// The number of vertices held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Every vertex that this replica waits to see executed, longest first.
+    #[must_use]
+    pub fn pending(&self) -> &BTreeSet<PendingKey> {
+        &self.pending
+    }
+
+    /// Pending vertices that no open slot of this view lists, longest first.
+    #[must_use]
+    pub fn proposable(&self) -> &BTreeSet<PendingKey> {
+        &self.proposable
+    }
+
+    /// Counts every change of what is pending or proposable.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The vertex pending for longest: since when, and how long timers had been held back by then.
+    #[must_use]
+    pub fn oldest_pending(&self) -> Option<(Instant, Duration)> {
+        let (since, _, id) = self.pending.first()?;
+        let held_back = self.held.get(id)?.pending?.held_back;
+        Some((*since, held_back))
+    }
+
+    /// The vertices of an author without a last verdict, ascending by height.
+    pub fn open_of(&self, author: ReplicaId) -> impl DoubleEndedIterator<Item = &Held> {
+        self.open[author.index()].iter().map(|id| &self.held[id])
+    }
+
+    /// The other held vertex of the same author and height: evidence of a fork.
+    #[must_use]
+    pub fn rival(&self, vertex: &SignedVertex) -> Option<&Arc<SignedVertex>> {
+        self.open_of(vertex.author())
+            .map(|held| &held.vertex)
+            .find(|held| held.body.height == vertex.body.height && held.id() != vertex.id())
+    }
+
+    /// Takes a vertex that is not held. `settled` if it has its last verdict already and is kept for a slot that
+    /// lists it; `listed` is the highest slot that does. Returns `false` if the author's quota is full of better
+    /// ones.
+    pub fn insert(&mut self, vertex: Arc<SignedVertex>, settled: bool, listed: Slot, frontier: &Frontier, now: Now) -> bool {
+        let (author, id) = (vertex.author(), vertex.id());
+        assert!(!self.contains(&id), "a vertex is held once");
+        let held = Held { vertex, recorded: false, listed, settled, open_in: None, forwarded: 0, pending: None };
+        if settled {
+            self.held.insert(id, held);
+            return true;
+        }
+        let (height, prev) = (held.vertex.body.height, held.vertex.body.prev.id);
+        let forks = self.open_of(author).any(|other| other.vertex.body.prev.id == prev);
+        self.forked[author.index()] |= forks;
+        self.held.insert(id, held);
+        let open = &self.open[author.index()];
+        let at = open.partition_point(|other| (self.held[other].vertex.body.height, *other) < (height, id));
+        self.open[author.index()].insert(at, id);
+        self.refresh_author(author, frontier, now);
+        self.evict(author) != Some(id)
+    }
+
+    /// Keeps an author within its quota: what nobody listed and cannot be pending goes first, then the highest.
+    fn evict(&mut self, author: ReplicaId) -> Option<VertexId> {
+        let unlisted = |held: &&Held| held.listed == Slot(0);
+        if self.open_of(author).filter(unlisted).count() <= self.quota {
+            return None;
+        }
+        let highest = |stuck: bool| {
+            let mut from_top = self.open_of(author).rev().filter(unlisted);
+            from_top.find(|held| !stuck || held.pending.is_none()).map(|held| held.vertex.id())
+        };
+        let victim = highest(true).or_else(|| highest(false))?;
+        self.remove(&victim);
+        Some(victim)
+    }
+
+    fn remove(&mut self, id: &VertexId) {
+        self.unset_pending(id);
+        if let Some(held) = self.held.remove(id) {
+            self.open[held.vertex.author().index()].retain(|other| other != id);
+        }
+    }
+
+    /// Gives a vertex its last verdict.
+    pub fn settle(&mut self, id: &VertexId) {
+        self.unset_pending(id);
+        if let Some(held) = self.held.get_mut(id) {
+            held.settled = true;
+            held.open_in = None;
+            self.open[held.vertex.author().index()].retain(|other| other != id);
+        }
+    }
+
+    /// Whether finalizing a vertex of `author` can change what is pending beyond that vertex: something held is
+    /// stuck, or the author forked. In an ordinary run neither is true, and nothing need be looked at again.
+    #[must_use]
+    pub fn is_entangled(&self, author: ReplicaId) -> bool {
+        let open: usize = self.open.iter().map(Vec::len).sum();
+        self.forked[author.index()] || open != self.pending.len()
+    }
+
+    /// Looks again at everything without a last verdict after the frontier moved.
+    pub fn refresh(&mut self, frontier: &Frontier, now: Now) {
+        for author in 0..self.open.len() {
+            let author = ReplicaId(u16::try_from(author).expect("at most 128"));
+            self.refresh_author(author, frontier, now);
+        }
+    }
+
+    fn refresh_author(&mut self, author: ReplicaId, frontier: &Frontier, now: Now) {
+        let last = frontier.last_of(author);
+        for at in 0..self.open[author.index()].len() {
+            let id = self.open[author.index()][at];
+            let held = &self.held[&id];
+            let body = &held.vertex.body;
+            let follows = body.prev == last || self.held.get(&body.prev.id).is_some_and(|prev| prev.pending.is_some());
+            let is_pending = follows && body.refs.iter().all(|parent| frontier.reference(parent) == RefState::Satisfied);
+            if is_pending && held.pending.is_none() {
+                self.set_pending(&id, now);
+            } else if !is_pending {
+                self.unset_pending(&id);
+            }
+        }
+    }
+
+    fn set_pending(&mut self, id: &VertexId, now: Now) {
+        let Some(held) = self.held.get_mut(id) else { return };
+        let pending = Pending { since: now.at, order: self.next_order, held_back: now.held_back };
+        self.next_order += 1;
+        self.changes += 1;
+        held.pending = Some(pending);
+        let key = (pending.since, pending.order, *id);
+        self.pending.insert(key);
+        if held.open_in.is_none() {
+            self.proposable.insert(key);
+        }
+    }
+
+    fn unset_pending(&mut self, id: &VertexId) {
+        if let Some(pending) = self.held.get_mut(id).and_then(|held| held.pending.take()) {
+            let key = (pending.since, pending.order, *id);
+            self.pending.remove(&key);
+            self.proposable.remove(&key);
+            self.changes += 1;
+        }
+    }
+
+    /// Since when a vertex has been pending.
+    #[must_use]
+    pub fn pending_since(&self, id: &VertexId) -> Option<Instant> {
+        Some(self.held.get(id)?.pending?.since)
+    }
+
+    /// The finalized state was replaced: every vertex is judged anew.
+    pub fn reopen(&mut self, frontier: &Frontier, now: Now) {
+        self.pending.clear();
+        self.proposable.clear();
+        self.changes += 1;
+        self.open.iter_mut().for_each(Vec::clear);
+        for (id, held) in &mut self.held {
+            held.pending = None;
+            held.settled = matches!(frontier.judge(&held.vertex), Verdict::Duplicate | Verdict::Dead);
+            if !held.settled {
+                self.open[held.vertex.author().index()].push(*id);
+            }
+        }
+        for author in &mut self.open {
+            author.sort_by_key(|id| (self.held[id].vertex.body.height, *id));
+        }
+        self.refresh(frontier, now);
+    }
+
+    /// A slot of the ring lists the vertex: its body is kept as long as the slot.
+    pub fn list(&mut self, id: &VertexId, slot: Slot) {
+        if let Some(held) = self.held.get_mut(id) {
+            held.listed = held.listed.max(slot);
+        }
+    }
+
+    /// Forgets which slots list which vertices.
+    pub fn unlist(&mut self) {
+        self.held.values_mut().for_each(|held| held.listed = Slot(0));
+    }
+
+    /// An open slot of the installed view lists the vertex, so it is not to be proposed again; or, with `None`,
+    /// no longer does.
+    pub fn set_open(&mut self, id: &VertexId, slot: Option<Slot>) {
+        let Some(held) = self.held.get_mut(id) else { return };
+        held.open_in = slot;
+        self.changes += 1;
+        if let Some(pending) = held.pending {
+            let key = (pending.since, pending.order, *id);
+            if slot.is_some() {
+                self.proposable.remove(&key);
+            } else {
+                self.proposable.insert(key);
+            }
+        }
+    }
+
+    /// A view was installed: no slot of it is open yet, and nothing was forwarded to its primary.
+    pub fn enter_view(&mut self) {
+        for held in self.held.values_mut() {
+            held.open_in = None;
+            held.forwarded = 0;
+        }
+        self.proposable = self.pending.clone();
+        self.changes += 1;
+    }
+
+    /// Forgets what is settled, or can never be final, and listed by no slot above `floor`.
+    pub fn collect(&mut self, floor: Slot, frontier: &Frontier) {
+        let dead = |held: &Held| {
+            let last = frontier.last_of(held.vertex.author());
+            held.vertex.body.prev != last && held.vertex.body.prev.height <= last.height
+        };
+        let old = |held: &Held| held.listed <= floor && (held.settled || dead(held));
+        let gone: Vec<VertexId> = self.held.iter().filter(|(_, held)| old(held)).map(|(id, _)| *id).collect();
+        gone.iter().for_each(|id| self.remove(id));
+        for held in self.held.values_mut().filter(|held| held.listed <= floor) {
+            held.listed = Slot(0);
+        }
+    }
+
+    /// All vertices held, ascending by id.
+    pub fn all(&self) -> impl Iterator<Item = &Held> {
+        self.held.values()
+    }
+}

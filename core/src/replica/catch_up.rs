@@ -1,0 +1,184 @@
+//! Asking for and giving out what is named by hash or number (`docs/protocol.md` C10, D12, M15, M16).
+//!
+//! - Upon a certificate of COMMITs for a slot that is not executed yet: the slot is decided.
+//! - Upon a FETCH: send what is held, to whoever asks.
+//! - Upon DATA that was asked for: keep it, and go on with what waited for it.
+
+use super::Replica;
+use crate::batch::HashedBatch;
+use crate::certificate::{Certificate, Claim};
+use crate::hash::Digest;
+use crate::input::Ignored;
+use crate::message::{Data, FetchItem, Message};
+use crate::outbox::{Outbox, Target, Task};
+use crate::types::{ReplicaId, Slot};
+use crate::vote::Phase;
+use std::sync::Arc;
+
+impl Replica {
+    pub(super) fn on_certificates(&mut self, certificates: &[Arc<Certificate>], out: &mut Outbox) -> Result<(), Ignored> {
+        let mut done = Err(Ignored::Duplicate);
+        for certificate in certificates {
+            let result = match certificate.phase {
+                Phase::Commit => self.on_commit_certificate(certificate, out),
+                Phase::Prepare => self.on_prepare_certificate(certificate, out),
+            };
+            done = result.or(done);
+        }
+        done
+    }
+
+    fn on_commit_certificate(&mut self, certificate: &Arc<Certificate>, out: &mut Outbox) -> Result<(), Ignored> {
+        let slot = certificate.claim.slot;
+        if self.log.end() < slot {
+            self.note_behind();
+            return Err(Ignored::OutOfWindow);
+        }
+        if slot <= self.exec().max(self.log.floor()) {
+            // Executed: it may still prove that the fault assumption is broken.
+            let executed = self.executed_digest(slot);
+            return if executed.is_some_and(|digest| digest != certificate.claim.digest) {
+                self.decide(certificate, out)
+            } else {
+                Err(Ignored::Duplicate)
+            };
+        }
+        self.decide(certificate, out)
+    }
+
+    /// Either the proof of a claim that the new primary asked for, or the votes that a lagging replica lacks.
+    fn on_prepare_certificate(&mut self, certificate: &Arc<Certificate>, out: &mut Outbox) -> Result<(), Ignored> {
+        let claim = certificate.claim;
+        if self.fetches.take(&FetchItem::Certificate(Phase::Prepare, claim)) {
+            self.change.certificates.insert(claim, certificate.clone());
+            self.try_new_view(out);
+            return Ok(());
+        }
+        let mut done = Err(Ignored::Duplicate);
+        for vote in certificate.votes() {
+            done = self.on_vote(vote, out).or(done);
+        }
+        done
+    }
+
+    pub(super) fn on_fetch(&mut self, link: ReplicaId, items: &[FetchItem], out: &mut Outbox) -> Result<(), Ignored> {
+        if !self.status.grant(link, items.len(), self.now, &self.config.timeouts) {
+            return Err(Ignored::Full);
+        }
+        let mut served = Err(Ignored::Unproven);
+        for item in items {
+            if let Some(message) = self.find(item) {
+                self.send(Target::One(link), message, out);
+                served = Ok(());
+            } else if let FetchItem::Chunk(slot, digest) = item {
+                // The driver holds the chunks of snapshots.
+                if self.execution.snapshots.contains_key(slot) {
+                    out.task(Task::ServeChunk(link, *slot, *digest));
+                    served = Ok(());
+                }
+            }
+        }
+        served
+    }
+
+    fn find(&self, item: &FetchItem) -> Option<Message> {
+        match item {
+            FetchItem::Vertex(id) => self.pool.get(id).map(|held| Message::Vertex(held.vertex.clone())),
+            FetchItem::Batch(slot, digest) => {
+                self.find_batch(*slot, *digest).map(|batch| Message::Data(Arc::new(Data::Batch(batch))))
+            }
+            FetchItem::Certificate(phase, claim) => self.find_certificate(*phase, claim).map(certificates),
+            FetchItem::StableCheckpoint(slot) => {
+                let stable = self.stable.as_ref().filter(|stable| *slot <= stable.vote.slot);
+                stable.map(|stable| Message::StableCheckpoint(stable.clone()))
+            }
+            FetchItem::NewView(view) => {
+                let new_view = self.new_view.as_ref().filter(|new_view| new_view.signed.body.view == *view);
+                new_view.map(|new_view| Message::NewView(new_view.clone()))
+            }
+            FetchItem::Manifest(slot) => {
+                let manifest = self.execution.snapshots.get(slot)?;
+                Some(Message::Data(Arc::new(Data::Manifest(manifest.clone()))))
+            }
+            FetchItem::Chunk(..) => None,
+        }
+    }
+
+    fn find_batch(&self, slot: Slot, digest: Digest) -> Option<Arc<HashedBatch>> {
+        let in_log = self.log.get(slot).and_then(|state| state.batch(digest));
+        in_log.or_else(|| self.change.batches.get(&digest)).cloned()
+    }
+
+    fn find_certificate(&self, phase: Phase, claim: &Claim) -> Option<Arc<Certificate>> {
+        let state = self.log.get(claim.slot);
+        let in_log = match phase {
+            Phase::Prepare => state.and_then(|state| state.prepared.as_ref()),
+            Phase::Commit => state.and_then(|state| state.committed.as_ref()),
+        };
+        let frozen = || self.change.certificates.get(claim).filter(|_| phase == Phase::Prepare);
+        in_log.filter(|certificate| certificate.claim == *claim).or_else(frozen).cloned()
+    }
+
+    pub(super) fn on_data(&mut self, data: &Data, out: &mut Outbox) -> Result<(), Ignored> {
+        match data {
+            Data::Batch(batch) => self.on_batch(batch, out),
+            Data::Manifest(manifest) => self.on_manifest(manifest, out),
+            Data::Chunk(chunk) => self.on_chunk(chunk, out),
+        }
+    }
+
+    fn on_batch(&mut self, batch: &Arc<HashedBatch>, out: &mut Outbox) -> Result<(), Ignored> {
+        let digest = batch.digest();
+        let mut wanted = false;
+        if self.change.wanted.contains(&digest) {
+            self.change.wanted.retain(|known| *known != digest);
+            self.change.batches.insert(digest, batch.clone());
+            wanted = true;
+        }
+        for slot in self.waiting.clone() {
+            let Some(state) = self.log.get_mut(slot) else { continue };
+            if state.wanted.contains(&digest) {
+                state.keep_batch(batch);
+                wanted = true;
+            }
+        }
+        self.fetches.retain(|item| !matches!(item, FetchItem::Batch(_, known) if *known == digest));
+        if !wanted {
+            return Err(Ignored::Unasked);
+        }
+        self.on_body(out);
+        Ok(())
+    }
+
+    /// Stops asking for what no slot, view change or transfer needs any more.
+    pub(super) fn keep_fetches(&mut self) {
+        let (floor, exec, view) = (self.log.floor(), self.exec(), self.view);
+        let change_is_open = self.target.is_some();
+        let mut needed: Vec<Digest> = Vec::new();
+        for state in self.waiting.iter().filter_map(|slot| self.log.get(*slot)) {
+            needed.extend(state.batches.iter().flat_map(|batch| batch.vertices.iter().copied()));
+        }
+        needed.extend(self.change.batches.values().flat_map(|batch| batch.vertices.iter().copied()));
+        needed.sort_unstable();
+        let transfers = self.transfer.is_some();
+        self.fetches.retain_needed(|item| match item {
+            FetchItem::Vertex(id) => needed.binary_search(id).is_ok(),
+            FetchItem::Batch(slot, _) => change_is_open || floor.max(exec) < *slot,
+            FetchItem::Certificate(..) | FetchItem::StableCheckpoint(_) => change_is_open,
+            FetchItem::NewView(wanted) => view < *wanted,
+            FetchItem::Manifest(_) | FetchItem::Chunk(..) => transfers,
+        });
+    }
+
+    /// Asks for what is due.
+    pub(super) fn fetch_due(&mut self, out: &mut Outbox) {
+        for (peer, items) in self.fetches.due(self.now) {
+            self.send(Target::One(peer), Message::Fetch(Arc::new(items)), out);
+        }
+    }
+}
+
+/// A message with one certificate.
+pub(super) fn certificates(certificate: Arc<Certificate>) -> Message {
+    Message::Certificates(Arc::new(crate::certificate::CertificateSet(vec![certificate])))
+}

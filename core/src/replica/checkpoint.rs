@@ -1,0 +1,187 @@
+//! Checkpoints and watermarks. Read PBFT 4.3 first (`docs/protocol.md` C1 to C7).
+//!
+//! - Upon the durable snapshot of a checkpoint slot that this replica executed itself: record and send CHECKPOINT.
+//! - Upon a quorum of equal CHECKPOINTs, or a certificate of one: the low watermark follows, at once, even if this
+//!   replica has not executed so far.
+//! - A replica whose own state differs from the certified one stops voting and has its state transferred.
+
+use super::{Halt, Replica};
+use crate::checkpoint::{CheckpointCertificate, CheckpointVote};
+use crate::committee::{Committee, singleton};
+use crate::evidence::Evidence;
+use crate::hash::Digest;
+use crate::input::Ignored;
+use crate::message::{Message, Signed};
+use crate::outbox::{Outbox, Target, Task};
+use crate::record::Record;
+use crate::signature::Statement;
+use crate::types::{ReplicaId, Slot};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// CHECKPOINTs above the low watermark: of each sender those inside the window, and the highest one above it.
+#[derive(Debug)]
+pub(super) struct Checkpoints {
+    votes: BTreeMap<Slot, Vec<Option<Signed<CheckpointVote>>>>,
+    highest: Vec<Slot>,
+    n: u16,
+    /// This replica's newest.
+    pub(super) own: Option<Signed<CheckpointVote>>,
+}
+
+impl Checkpoints {
+    pub(super) fn new(n: u16) -> Self {
+        Self { votes: BTreeMap::new(), highest: vec![Slot(0); usize::from(n)], n, own: None }
+    }
+
+    fn vote_of(&self, signer: ReplicaId, slot: Slot) -> Option<&Signed<CheckpointVote>> {
+        self.votes.get(&slot)?.get(signer.index())?.as_ref()
+    }
+
+    fn insert(&mut self, vote: &Signed<CheckpointVote>, high: Slot) {
+        let (signer, slot) = (vote.signer, vote.body.slot);
+        if high < slot {
+            let highest = &mut self.highest[signer.index()];
+            if slot <= *highest {
+                return;
+            }
+            let replaced = std::mem::replace(highest, slot);
+            if high < replaced {
+                self.remove(signer, replaced);
+            }
+        }
+        let votes = self.votes.entry(slot).or_insert_with(|| vec![None; usize::from(self.n)]);
+        votes[signer.index()] = Some(vote.clone());
+    }
+
+    fn remove(&mut self, signer: ReplicaId, slot: Slot) {
+        if let Some(votes) = self.votes.get_mut(&slot) {
+            votes[signer.index()] = None;
+            if votes.iter().all(Option::is_none) {
+                self.votes.remove(&slot);
+            }
+        }
+    }
+
+    fn certificate(&self, committee: Committee, vote: CheckpointVote) -> Option<CheckpointCertificate> {
+        let same = self.votes.get(&vote.slot)?.iter().flatten().filter(|held| held.body == vote);
+        let votes: Vec<_> = same.cloned().collect();
+        let signers = votes.iter().fold(0, |set, vote| set | singleton(vote.signer));
+        committee.is_quorum(signers).then_some(CheckpointCertificate { vote, votes })
+    }
+
+    fn forget(&mut self, upto: Slot) {
+        self.votes = self.votes.split_off(&upto.next());
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.votes.values().map(|votes| votes.iter().flatten().count()).sum()
+    }
+}
+
+impl Replica {
+    pub(super) fn on_snapshot_durable(&mut self, slot: Slot, app: Vec<Digest>, out: &mut Outbox) -> Result<(), Ignored> {
+        let Some(core) = self.execution.fixing.take_if(|fixing| fixing.slot == slot) else {
+            return Err(Ignored::Unasked); // overtaken by a transfer
+        };
+        let manifest = Arc::new(core.manifest(app));
+        let vote = CheckpointVote { slot, state: manifest.state() };
+        self.execution.snapshots.insert(slot, manifest);
+        self.keep_snapshots(out);
+        // Signed only for a state of this replica's own making, and never again for an earlier slot (C1).
+        let signed_already = self.checkpoints.own.as_ref().is_some_and(|own| slot <= own.body.slot);
+        if signed_already || slot <= self.execution.installed || !self.may_vote() {
+            return Err(Ignored::Duplicate);
+        }
+        out.persist(Record::OwnCheckpoint(vote));
+        let signed = self.sign(vote, |vote| Statement::Checkpoint(vote));
+        self.checkpoints.own = Some(signed.clone());
+        self.send(Target::All, Message::Checkpoint(signed.clone()), out);
+        self.check_own_state(out);
+        self.on_checkpoint(&signed, out)
+    }
+
+    pub(super) fn on_checkpoint(&mut self, vote: &Signed<CheckpointVote>, out: &mut Outbox) -> Result<(), Ignored> {
+        let slot = vote.body.slot;
+        if slot <= self.low() || !slot.is_checkpoint(self.chain.checkpoint_interval()) {
+            return Err(Ignored::OutOfWindow);
+        }
+        if let Some(first) = self.checkpoints.vote_of(vote.signer, slot).cloned() {
+            if first.body == vote.body {
+                return Err(Ignored::Duplicate);
+            }
+            self.accuse(Evidence::from_checkpoints(&first, vote), out);
+            return Err(Ignored::Conflict);
+        }
+        self.checkpoints.insert(vote, self.log.high());
+        match self.checkpoints.certificate(self.chain.committee, vote.body) {
+            Some(certificate) => self.on_stable_checkpoint(&Arc::new(certificate), out),
+            None => Ok(()),
+        }
+    }
+
+    /// A checkpoint is proven stable: the low watermark follows the proof, not the execution (C3).
+    pub(super) fn on_stable_checkpoint(&mut self, proof: &Arc<CheckpointCertificate>, out: &mut Outbox) -> Result<(), Ignored> {
+        let slot = proof.vote.slot;
+        let known = [&self.stable, &self.previous_stable];
+        if known.into_iter().flatten().any(|known| known.vote.slot == slot && known.vote != proof.vote) {
+            self.halt(Halt::ContradictingCheckpoints(slot));
+            return Err(Ignored::Stopped);
+        }
+        if slot <= self.low() {
+            return Err(Ignored::Duplicate);
+        }
+        out.persist(Record::Stable(proof.clone()));
+        self.previous_stable = self.stable.replace(proof.clone());
+        self.log.advance(slot);
+        self.checkpoints.forget(slot);
+        let kept = self.change.oldest_needed_slot().unwrap_or(slot).min(self.log.floor());
+        self.pool.collect(kept, self.ledger.frontier());
+        let floor = self.log.floor();
+        self.waiting = self.waiting.split_off(&floor.next());
+        self.keep_fetches();
+        self.decay_timeout();
+        self.keep_snapshots(out);
+        self.check_own_state(out);
+        self.start_transfer_if_behind();
+        for slot in slot.next().0..=self.log.high().0 {
+            let _ = self.try_accept(Slot(slot), out);
+        }
+        self.try_execute(out);
+        self.try_propose(out);
+        Ok(())
+    }
+
+    /// The timeout shrinks only if everything, what still waits included, went well within it (T4).
+    fn decay_timeout(&mut self) {
+        let waiting = self.pool.oldest_pending().map(|(since, _)| self.now.since(since)).unwrap_or_default();
+        self.timers.decay(self.execution.latency.max(waiting));
+        self.execution.latency = crate::time::Duration::ZERO;
+    }
+
+    /// The last two stable checkpoints can be served; the newest own snapshot is where a restart begins (C7).
+    fn keep_snapshots(&mut self, out: &mut Outbox) {
+        let stable = [&self.stable, &self.previous_stable].map(|proof| proof.as_ref().map(|proof| proof.vote.slot));
+        let newest = self.execution.snapshots.last_key_value().map(|(slot, _)| *slot);
+        let low = self.low();
+        let keep = |slot: &Slot| stable.contains(&Some(*slot)) || Some(*slot) == newest || low < *slot;
+        let before = self.execution.snapshots.len();
+        self.execution.snapshots.retain(|slot, _| keep(slot));
+        if self.execution.snapshots.len() < before {
+            out.task(Task::KeepSnapshots(self.execution.snapshots.keys().copied().collect()));
+        }
+    }
+
+    /// Compares this replica's own state at the stable checkpoint with the certified one (C5).
+    fn check_own_state(&mut self, out: &mut Outbox) {
+        let Some(proof) = &self.stable else { return };
+        let CheckpointVote { slot, state } = proof.vote;
+        let differs = self.execution.snapshots.get(&slot).is_some_and(|own| own.state() != state);
+        if differs {
+            self.execution.snapshots.remove(&slot);
+            self.execution.diverged = true;
+            self.begin_transfer();
+            out.task(Task::KeepSnapshots(self.execution.snapshots.keys().copied().collect()));
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Executing decided slots in order (`docs/protocol.md` N13, N14), and answering clients (F8, F9).
+//!
+//! - While the next slot is decided and all its bodies are held: finalize its vertices, hand its requests over.
+//! - After a checkpoint slot, the next one waits until the application has fixed its state for the snapshot.
+//! - Upon the results of a slot: remember them, sign one REPLY, and at a checkpoint slot take the snapshot.
+
+use super::{Replica, pick};
+use crate::batch::NULL_BATCH;
+use crate::bytes::Bytes;
+use crate::input::Ignored;
+use crate::ledger::{CoreSnapshot, Fate, Finalized, Ledger, Listed, Manifest, Verdict};
+use crate::outbox::{Execution, Outbox, Task};
+use crate::reply::{Outcome, Reply, ReplyStatement, outcome_root, result_hash};
+use crate::signature::Statement;
+use crate::time::Duration;
+use crate::types::Slot;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// What is being executed, and what the executed state was fixed as.
+#[derive(Debug, Default)]
+pub(super) struct ExecutionState {
+    /// Slots handed to the application, in order.
+    in_flight: VecDeque<(Slot, Vec<Listed>)>,
+    /// The last slot whose results are known.
+    pub(super) applied: Slot,
+    /// A snapshot that is being made durable.
+    pub(super) fixing: Option<Arc<CoreSnapshot>>,
+    /// Snapshots of this replica that are durable, by slot.
+    pub(super) snapshots: BTreeMap<Slot, Arc<Manifest>>,
+    /// The last slot whose state came from others.
+    pub(super) installed: Slot,
+    /// Whether a certificate contradicts this replica's own state (`docs/protocol.md` C5).
+    pub(super) diverged: bool,
+    /// The longest a vertex was pending before it was executed, since the last stable checkpoint.
+    pub(super) latency: Duration,
+}
+
+impl ExecutionState {
+    /// The state after a restart or a transfer: everything up to `slot` is applied.
+    pub(super) fn at(&mut self, ledger: &Ledger) {
+        self.in_flight.clear();
+        self.fixing = None;
+        self.applied = ledger.slot();
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+}
+
+impl Replica {
+    /// Executes every slot that can be.
+    pub(super) fn try_execute(&mut self, out: &mut Outbox) {
+        let before = self.exec();
+        while self.halted.is_none() && !self.execution.diverged && self.execute_next(out) {}
+        if before < self.exec() {
+            self.timers.stop_view_change(self.now);
+            self.refresh_activity();
+            self.try_author(out);
+            self.try_propose(out);
+        } else if self.timers.is_changing_view() && self.target.is_none() && self.pool.pending().is_empty() {
+            self.timers.stop_view_change(self.now);
+        }
+    }
+
+    fn execute_next(&mut self, out: &mut Outbox) -> bool {
+        let exec = self.exec();
+        let slot = exec.next();
+        let at_checkpoint = exec.is_checkpoint(self.chain.checkpoint_interval());
+        if at_checkpoint && self.execution.applied < exec {
+            return false;
+        }
+        let Some(certificate) = self.log.get(slot).and_then(|state| state.committed.clone()) else { return false };
+        let digest = certificate.claim.digest;
+        let witness = pick(certificate.votes(), slot).signer;
+        if !self.require_bodies(slot, digest, witness) {
+            return false;
+        }
+        self.record_bodies(slot, digest, out);
+        let done = self.finalize(slot);
+        let requests = done.fates.iter().filter(|listed| listed.fate == Fate::Executes);
+        let requests = requests.map(|listed| listed.request.clone()).collect();
+        out.task(Task::Execute(Execution { slot, time: done.time, requests }));
+        self.execution.in_flight.push_back((slot, done.fates));
+        true
+    }
+
+    fn finalize(&mut self, slot: Slot) -> Finalized {
+        let state = self.log.get(slot).expect("inside the ring");
+        let digest = state.committed.as_ref().expect("decided").claim.digest;
+        let batch = (digest != NULL_BATCH).then(|| state.batch(digest).expect("held"));
+        let pool = &self.pool;
+        let done = self.ledger.finalize(slot, batch.map(|batch| &**batch), |id| &pool.get(id).expect("held").vertex);
+        let mut entangled = false;
+        for (id, verdict) in &done.verdicts {
+            match verdict {
+                Verdict::Missing => self.pool.set_open(id, None),
+                Verdict::Final | Verdict::Duplicate | Verdict::Dead => {
+                    self.settle(id);
+                    let author = self.pool.get(id).expect("held").vertex.author();
+                    entangled |= self.pool.is_entangled(author);
+                }
+            }
+        }
+        if entangled {
+            self.pool.refresh(self.ledger.frontier(), self.moment());
+        }
+        done
+    }
+
+    fn settle(&mut self, id: &crate::vertex::VertexId) {
+        if let Some(since) = self.pool.pending_since(id) {
+            self.execution.latency = self.execution.latency.max(self.now.since(since));
+        }
+        self.pool.settle(id);
+        let held = self.pool.get(id).expect("held");
+        if held.vertex.author() == self.config.id {
+            let vertex = held.vertex.clone();
+            self.authoring.settled(&vertex);
+        }
+    }
+
+    pub(super) fn on_executed(&mut self, slot: Slot, results: Vec<Bytes>, out: &mut Outbox) -> Result<(), Ignored> {
+        let Some((due, listed)) = self.execution.in_flight.pop_front() else {
+            return Err(Ignored::Unasked); // the execution was overtaken by a transfer
+        };
+        assert_eq!(due, slot, "executions complete in order");
+        let executed = listed.iter().filter(|listed| listed.fate == Fate::Executes).count();
+        assert_eq!(results.len(), executed, "one result for each request of {slot}");
+        let mut hashes = results.iter().map(|result| result_hash(&result.0));
+        for listed in listed.iter().filter(|listed| listed.fate == Fate::Executes) {
+            self.ledger.complete(listed, hashes.next().expect("as many as requests"));
+        }
+        self.execution.applied = slot;
+        if !listed.is_empty() {
+            self.reply(slot, &listed, results, out);
+        }
+        if slot.is_checkpoint(self.chain.checkpoint_interval()) {
+            let snapshot = Arc::new(self.ledger.snapshot());
+            assert_eq!(snapshot.slot, slot, "nothing is executed past a checkpoint before it is fixed");
+            self.execution.fixing = Some(snapshot.clone());
+            out.task(Task::Snapshot(snapshot));
+            self.try_execute(out);
+        }
+        Ok(())
+    }
+
+    fn reply(&self, slot: Slot, listed: &[Listed], results: Vec<Bytes>, out: &mut Outbox) {
+        let outcome = |listed: &Listed| match listed.fate {
+            Fate::NoOp(reason) => Some(Outcome::NoOp(reason)),
+            // An earlier execution completed before this one; its result is gone only if it has expired since.
+            Fate::Executes | Fate::Duplicate => self.ledger.result(&listed.request.id()).map(Outcome::Executed),
+        };
+        let outcomes: Arc<[_]> = listed
+            .iter()
+            .map(|listed| (listed.request.id(), outcome(listed).unwrap_or(Outcome::NoOp(crate::reply::NoOp::Expired))))
+            .collect();
+        let body = ReplyStatement { slot, root: outcome_root(&outcomes) };
+        let signed = self.sign(body, |body| Statement::Reply(body));
+        out.task(Task::Reply(Reply { signed, outcomes, results: results.into() }));
+    }
+}

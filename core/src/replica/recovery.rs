@@ -1,0 +1,308 @@
+//! Coming back after a crash (`docs/protocol.md` G8 to G10, G14, G15).
+//!
+//! A replica is what its newest durable snapshot and its records say. View, mode and target are what the last
+//! VIEW-CHANGE or NEW-VIEW on record says; the first tick sends again whatever others may not have received.
+
+use super::Replica;
+use crate::certificate::Certificate;
+use crate::config::{Chain, Config};
+use crate::hash::Digest;
+use crate::ledger::{BrokenSnapshot, CoreSnapshot, Ledger};
+use crate::message::{Message, NewViewMessage, Signed};
+use crate::outbox::{Outbox, Target};
+use crate::record::Record;
+use crate::signature::{Signer, Statement};
+use crate::slots::{Proposal, Standing};
+use crate::types::{Slot, View};
+use crate::vote::{Phase, Vote};
+use std::sync::Arc;
+
+/// A snapshot of this replica's own state.
+#[derive(Clone, Debug)]
+pub struct OwnSnapshot {
+    /// The core's part.
+    pub core: Arc<CoreSnapshot>,
+    /// The hashes of the application's chunks.
+    pub app: Vec<Digest>,
+}
+
+/// Why a replica cannot be restarted from what its disk holds. The remedy is a new identity: a replica that may
+/// have forgotten what it said must not speak again (`docs/protocol.md` G7).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecoverError {
+    /// The snapshot is damaged.
+    #[error("{0}; restore it from a backup, or give this replica a new key")]
+    Snapshot(#[from] BrokenSnapshot),
+    /// A record contradicts the ones before.
+    #[error("the log is damaged: {0}; restore it from a backup, or give this replica a new key")]
+    Log(&'static str),
+}
+
+impl Replica {
+    /// A replica from its newest durable snapshot, if there is one, and all its durable records in order. Obsolete
+    /// records may be missing ([`is_obsolete`](Self::is_obsolete)).
+    ///
+    /// # Errors
+    /// [`RecoverError`] when the two do not describe a replica.
+    ///
+    /// # Panics
+    /// When the configuration does not suit the chain, as [`Replica::new`].
+    pub fn recover(
+        chain: Arc<Chain>,
+        config: Config,
+        signer: Box<dyn Signer>,
+        snapshot: Option<OwnSnapshot>,
+        records: impl IntoIterator<Item = Record>,
+    ) -> Result<Self, RecoverError> {
+        let mut replica = Self::new(chain, config, signer);
+        let records: Vec<Record> = records.into_iter().collect();
+        replica.restore_watermarks(&records)?;
+        if let Some(snapshot) = snapshot {
+            replica.restore_snapshot(snapshot)?;
+        }
+        for record in records {
+            replica.restore(record)?;
+        }
+        replica.restore_marks();
+        Ok(replica)
+    }
+
+    /// The watermarks come first: they decide which of the other records still matter.
+    fn restore_watermarks(&mut self, records: &[Record]) -> Result<(), RecoverError> {
+        for record in records {
+            let Record::Stable(proof) = record else { continue };
+            if proof.vote.slot <= self.low() {
+                return Err(RecoverError::Log("the low watermark falls"));
+            }
+            self.previous_stable = self.stable.replace(proof.clone());
+            self.log.advance(proof.vote.slot);
+        }
+        Ok(())
+    }
+
+    fn restore_snapshot(&mut self, snapshot: OwnSnapshot) -> Result<(), RecoverError> {
+        let manifest = Arc::new(snapshot.core.manifest(snapshot.app));
+        let stable = [&self.stable, &self.previous_stable];
+        let contradicts = |proof: &Arc<crate::checkpoint::CheckpointCertificate>| {
+            proof.vote.slot == manifest.slot && proof.vote.state != manifest.state()
+        };
+        if stable.into_iter().flatten().any(contradicts) {
+            // A state that a quorum contradicts is worth nothing: have the right one transferred.
+            self.execution.diverged = true;
+            return Ok(());
+        }
+        self.ledger = Ledger::restore(self.chain.clone(), &snapshot.core)?;
+        self.execution.at(&self.ledger);
+        self.execution.snapshots.insert(manifest.slot, manifest);
+        Ok(())
+    }
+
+    fn restore(&mut self, record: Record) -> Result<(), RecoverError> {
+        match record {
+            Record::OwnVertex(vertex) => {
+                self.authoring.made(&vertex);
+                self.restore_vertex(&vertex);
+            }
+            Record::Vertex(vertex) => self.restore_vertex(&vertex),
+            Record::Batch(slot, batch) => {
+                if let Some(state) = self.log.get_mut(slot) {
+                    state.recorded.push(batch.digest());
+                    state.batches.push(batch);
+                }
+            }
+            Record::Voted(view, slot, digest) => self.restore_vote(view, slot, digest)?,
+            Record::Prepared(certificate) => self.restore_prepared(certificate),
+            Record::Committed(certificate) => {
+                if let Some(state) = self.log.get_mut(certificate.claim.slot) {
+                    state.committed = Some(certificate);
+                }
+            }
+            Record::OwnCheckpoint(vote) => {
+                self.checkpoints.own = Some(self.sign(vote, |vote| Statement::Checkpoint(vote)));
+            }
+            Record::Stable(_) => {} // restored first
+            Record::ViewChangeSent(message) => {
+                self.target = Some(message.signed.body.view);
+                self.freeze(&message);
+            }
+            Record::NewViewInstalled(message) => self.restore_view(&message)?,
+            Record::StateInstalled(slot) => self.execution.installed = slot.max(self.execution.installed),
+            Record::Evidence(evidence) => {
+                self.evidence.insert(evidence);
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_vertex(&mut self, vertex: &Arc<crate::vertex::SignedVertex>) {
+        let id = vertex.id();
+        if !self.pool.contains(&id) {
+            // The end of the log is listed here so that nothing is evicted before the slots are looked at.
+            let end = self.log.end();
+            self.pool.insert(vertex.clone(), false, end, self.ledger.frontier(), self.moment());
+        }
+        self.pool.get_mut(&id).expect("just inserted").recorded = true;
+    }
+
+    fn restore_vote(&mut self, view: View, slot: Slot, digest: Digest) -> Result<(), RecoverError> {
+        let Some(state) = self.log.get_mut(slot) else { return Ok(()) };
+        let contradicts = state.voted.is_some_and(|(at, said)| view < at || (at == view && said != digest));
+        if contradicts {
+            return Err(RecoverError::Log("two votes of one view differ, or a vote is older than the one before"));
+        }
+        state.voted = Some((view, digest));
+        Ok(())
+    }
+
+    fn restore_prepared(&mut self, certificate: Arc<Certificate>) {
+        if let Some(state) = self.log.get_mut(certificate.claim.slot) {
+            state.prepared = Some(certificate);
+        }
+    }
+
+    fn restore_view(&mut self, message: &Arc<NewViewMessage>) -> Result<(), RecoverError> {
+        let body = &message.signed.body;
+        if body.view <= self.view {
+            return Err(RecoverError::Log("the view falls"));
+        }
+        self.view = body.view;
+        self.new_view = Some(message.clone());
+        self.new_view_end = body.proposals.last().map_or(body.stable, |(slot, _)| *slot);
+        if self.target.is_some_and(|target| target <= body.view) {
+            self.target = None;
+            self.change.enter_view(body.view);
+        }
+        Ok(())
+    }
+
+    /// What follows from all records together: which vertices the slots list, and what was proposed in this view.
+    fn restore_marks(&mut self) {
+        self.pool.unlist();
+        let mut used = Slot(0);
+        for state in self.log.all_mut() {
+            let batches = std::mem::take(&mut state.batches);
+            state.batches = batches.iter().filter(|batch| state.needs_batch(batch.digest())).cloned().collect();
+            for batch in &state.batches {
+                batch.vertices.iter().for_each(|id| self.pool.list(id, state.slot));
+            }
+            if state.voted.is_some_and(|(view, _)| view == self.view) {
+                used = used.max(state.slot);
+            }
+        }
+        if self.is_primary() {
+            self.proposed = used;
+        }
+        self.pool.reopen(self.ledger.frontier(), self.moment());
+    }
+
+    /// The first tick: everything that others may not have received goes out again.
+    pub(super) fn resume(&mut self, out: &mut Outbox) {
+        self.resuming = false;
+        self.timers.enter_view(self.now);
+        if self.execution.diverged {
+            self.begin_transfer();
+        }
+        self.start_transfer_if_behind();
+        if let Some(target) = self.target {
+            self.resume_view_change(target, out);
+        } else if self.may_vote() {
+            self.resume_view(out);
+        }
+        self.send_own_vertices(out);
+        self.try_execute(out);
+        self.try_author(out);
+        self.try_propose(out);
+        self.send_status(out);
+    }
+
+    fn resume_view_change(&mut self, target: View, out: &mut Outbox) {
+        let own = self.change.own.clone().expect("a target has its VIEW-CHANGE on record");
+        let primary = self.chain.committee.primary(target);
+        if primary != self.config.id {
+            self.send(Target::One(primary), Message::ViewChange(own), out);
+        }
+        self.send_own_view_change(out);
+        self.change.retransmit_at = Some(self.now + self.config.timeouts.retransmit);
+        self.restore_own_view_change(out);
+    }
+
+    /// Signs the votes of this view again, each as it is on record, and takes the NEW-VIEW's proposals anew.
+    fn resume_view(&mut self, out: &mut Outbox) {
+        let (low, exec, view) = (self.low(), self.exec(), self.view);
+        if let Some(new_view) = self.new_view.clone() {
+            if self.is_primary() {
+                self.send(Target::All, Message::NewView(new_view.clone()), out);
+            }
+            self.take_proposals(&new_view, &std::collections::BTreeMap::new(), out);
+        }
+        for slot in exec.max(low).next().0..=self.log.high().0 {
+            let slot = Slot(slot);
+            let state = self.log.get_mut(slot).expect("inside the window");
+            let Some((_, digest)) = state.voted.filter(|(at, _)| *at == view) else { continue };
+            let is_new = state.proposal.is_none();
+            let proposal = Proposal { digest, pre_prepare: None, standing: Standing::Accepted };
+            state.proposal.get_or_insert(proposal);
+            let prepared = state.prepared.clone().filter(|prepared| prepared.claim.view == view);
+            if is_new {
+                self.resend_vote(slot, digest, out);
+            }
+            if prepared.is_some() {
+                let vote = self.sign(Vote::one(Phase::Commit, view, slot, digest), |vote| Statement::Vote(vote));
+                self.send(Target::All, Message::Vote(vote.clone()), out);
+                let _ = self.count(slot, digest, &vote, out);
+            }
+            self.note_activity(slot);
+        }
+    }
+
+    fn resend_vote(&mut self, slot: Slot, digest: Digest, out: &mut Outbox) {
+        let body = Vote::one(Phase::Prepare, self.view, slot, digest);
+        let vote: Signed<Vote> = self.sign(body, |vote| Statement::Vote(vote));
+        let complete = self.require_bodies(slot, digest, self.config.id);
+        assert!(complete, "what was voted for is on record with its bodies");
+        self.record_bodies(slot, digest, out);
+        if self.is_primary() && self.new_view_end < slot {
+            self.send_pre_prepare(slot, vote, out);
+        } else {
+            self.send(Target::All, Message::Vote(vote.clone()), out);
+            let _ = self.count(slot, digest, &vote, out);
+        }
+    }
+
+    fn send_own_vertices(&mut self, out: &mut Outbox) {
+        let own: Vec<_> = self.pool.open_of(self.config.id).map(|held| held.vertex.clone()).collect();
+        for vertex in own {
+            self.send(Target::All, Message::Vertex(vertex), out);
+        }
+    }
+
+    /// Whether a record is needed no more: recovery gives the same replica with and without it (G14).
+    #[must_use]
+    pub fn is_obsolete(&self, record: &Record) -> bool {
+        let (low, floor) = (self.low(), self.log.floor());
+        let proofs = [&self.stable, &self.previous_stable];
+        match record {
+            Record::OwnVertex(vertex) => {
+                let is_tip = vertex.id() == self.authoring.tip.id;
+                !is_tip && !self.pool.contains(&vertex.id()) && !self.change.needs_vertex(&vertex.id())
+            }
+            Record::Vertex(vertex) => !self.pool.contains(&vertex.id()),
+            Record::Batch(slot, batch) => *slot <= floor && !self.change.batches.contains_key(&batch.digest()),
+            Record::Voted(view, slot, digest) => {
+                let newest = self.log.get(*slot).and_then(|state| state.voted);
+                *slot <= low || newest != Some((*view, *digest))
+            }
+            Record::Prepared(certificate) => {
+                let newest = self.log.get(certificate.claim.slot).and_then(|state| state.prepared.as_ref());
+                certificate.claim.slot <= low || newest.is_none_or(|newest| newest.claim != certificate.claim)
+            }
+            Record::Committed(certificate) => certificate.claim.slot <= floor,
+            Record::OwnCheckpoint(vote) => self.checkpoints.own.as_ref().is_some_and(|own| vote.slot < own.body.slot),
+            Record::Stable(proof) => !proofs.into_iter().flatten().any(|kept| kept.vote == proof.vote),
+            Record::ViewChangeSent(message) => message.signed.body.view < self.view.max(self.target.unwrap_or_default()),
+            Record::NewViewInstalled(message) => message.signed.body.view < self.view,
+            Record::StateInstalled(slot) => *slot < self.execution.installed,
+            Record::Evidence(_) => false,
+        }
+    }
+}

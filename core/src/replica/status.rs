@@ -1,0 +1,273 @@
+//! The replica's clockwork: deadlines, ticks, and STATUS, which drives every retransmission
+//! (`docs/protocol.md` T5 to T15).
+//!
+//! - Upon a tick: whatever timers are due. A spurious tick does nothing.
+//! - Upon a STATUS: send its sender what it lacks, lowest slots first, within bounds.
+
+use super::catch_up::certificates;
+use super::{Replica, earliest};
+use crate::config::Timeouts;
+use crate::fetch::Until;
+use crate::input::Ignored;
+use crate::message::{Data, FetchItem, Message, Progress, STATUS_PENDING, STATUS_SLOTS, Signed, Status};
+use crate::outbox::{Outbox, Target};
+use crate::signature::Statement;
+use crate::slots::{SlotState, Standing};
+use crate::time::Instant;
+use crate::types::{ReplicaId, Slot};
+use crate::vote::Vote;
+use std::sync::Arc;
+
+/// When this replica last spoke of its state, and what each peer may still ask for.
+#[derive(Debug)]
+pub(super) struct StatusState {
+    sent_at: Instant,
+    /// Since when a proposal, vote or certificate for a slot that is not executed has been known.
+    behind_since: Option<Instant>,
+    /// The highest slot of which anything is known.
+    highest_known: Slot,
+    answered: Vec<Option<Instant>>,
+    quotas: Vec<(Instant, usize)>,
+    /// The next vertex to forward, and the state of the pool for which that was computed.
+    forward: Option<(u64, Option<Instant>)>,
+}
+
+/// Messages in one answer to a STATUS, at the most.
+const ANSWER_MESSAGES: usize = 192;
+
+/// Items that one peer may fetch in half a status period.
+const FETCH_QUOTA: usize = 1024;
+
+impl StatusState {
+    pub(super) fn new(n: u16) -> Self {
+        let n = usize::from(n);
+        Self {
+            sent_at: Instant::GENESIS,
+            behind_since: None,
+            highest_known: Slot(0),
+            answered: vec![None; n],
+            quotas: vec![(Instant::GENESIS, 0); n],
+            forward: None,
+        }
+    }
+
+    /// Whether a peer may fetch so many items now (T14).
+    pub(super) fn grant(&mut self, peer: ReplicaId, items: usize, now: Instant, timeouts: &Timeouts) -> bool {
+        let (since, used) = &mut self.quotas[peer.index()];
+        if timeouts.status.over(2) <= now.since(*since) {
+            (*since, *used) = (now, 0);
+        }
+        *used += items;
+        *used <= FETCH_QUOTA
+    }
+
+    pub(super) fn forget_forward_deadline(&mut self) {
+        self.forward = None;
+    }
+}
+
+impl Replica {
+    /// When to feed [`Input::Tick`](crate::Input::Tick). May be in the past: then it is due now.
+    #[must_use]
+    pub fn deadline(&mut self) -> Option<Instant> {
+        if self.resuming {
+            return Some(self.now);
+        }
+        let forward = self.forward_deadline();
+        let timers = if self.may_vote() { [self.request_due(), self.view_change_due(), self.change.retransmit_at, forward] } else { [None; 4] };
+        earliest(timers.into_iter().chain([self.fetches.deadline(), Some(self.status_due())]))
+    }
+
+    fn forward_deadline(&mut self) -> Option<Instant> {
+        let changes = self.pool.changes();
+        match self.status.forward {
+            Some((known, deadline)) if known == changes => deadline,
+            _ => {
+                let deadline = self.next_forward();
+                self.status.forward = Some((changes, deadline));
+                deadline
+            }
+        }
+    }
+
+    /// `T_req`: a backup waits for the vertex that has been pending for longest (T5, T6).
+    fn request_due(&self) -> Option<Instant> {
+        if self.target.is_some() || self.is_primary() || self.timers.is_changing_view() {
+            return None;
+        }
+        let (since, held_back) = self.pool.oldest_pending()?;
+        self.timers.request_due(since, held_back)
+    }
+
+    fn view_change_due(&self) -> Option<Instant> {
+        self.timers.view_change_due(self.target.is_none())
+    }
+
+    fn status_due(&self) -> Instant {
+        let (period, sent) = (self.config.timeouts.status, self.status.sent_at);
+        let behind = self.status.behind_since.map(|since| since + period.over(2));
+        let waiting = self.pool.oldest_pending().map(|(since, _)| since + period);
+        let changing = self.target.map(|_| sent);
+        let urgent = earliest([behind, waiting, changing]).map(|urgent| urgent.max(sent + period));
+        urgent.unwrap_or(Instant(u64::MAX)).min(sent + period.times(10))
+    }
+
+    pub(super) fn on_tick(&mut self, out: &mut Outbox) -> Result<(), Ignored> {
+        if self.resuming {
+            self.resume(out);
+        }
+        self.fetch_due(out);
+        self.forward_due(out);
+        if self.may_vote() {
+            self.view_timers_due(out);
+        }
+        if self.status_due() <= self.now {
+            self.send_status(out);
+        }
+        Ok(())
+    }
+
+    fn view_timers_due(&mut self, out: &mut Outbox) {
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= self.now);
+        if is_due(self.request_due()) {
+            self.start_view_change(self.view.next(), out);
+        } else if is_due(self.view_change_due()) {
+            self.start_view_change(self.target.unwrap_or(self.view).next(), out);
+        } else if is_due(self.change.retransmit_at) {
+            self.change.retransmit_at = Some(self.now + self.config.timeouts.retransmit);
+            self.send_own_view_change(out);
+        }
+    }
+
+    pub(super) fn send_status(&mut self, out: &mut Outbox) {
+        self.status.sent_at = self.now;
+        let exec = self.exec();
+        let last = exec.plus(STATUS_SLOTS).min(self.log.high()).min(self.status.highest_known);
+        let progress = |slot: u64| self.log.get(Slot(slot)).map_or(Progress::Nothing, |state| self.progress_of(state));
+        let body = Status {
+            view: self.view,
+            target: self.target,
+            stable: self.low(),
+            executed: exec,
+            progress: (exec.0 + 1..=last.0).map(progress).collect(),
+            pending: self.pool.pending().iter().take(STATUS_PENDING).map(|(_, _, id)| *id).collect(),
+        };
+        let signed = self.sign(body, |body| Statement::Status(body));
+        self.send(Target::All, Message::Status(Arc::new(signed)), out);
+    }
+
+    fn progress_of(&self, state: &SlotState) -> Progress {
+        let prepared = state.prepared.as_ref().is_some_and(|prepared| prepared.claim.view == self.view);
+        let accepted = state.proposal.as_ref().is_some_and(|proposal| proposal.standing == Standing::Accepted);
+        match (state.committed.is_some(), prepared, accepted) {
+            (true, _, _) => Progress::Committed,
+            (_, true, _) => Progress::Prepared,
+            (_, _, true) => Progress::Accepted,
+            _ => Progress::Nothing,
+        }
+    }
+
+    pub(super) fn on_status(&mut self, status: &Signed<Status>, out: &mut Outbox) -> Result<(), Ignored> {
+        let (peer, body) = (status.signer, &status.body);
+        if peer == self.config.id {
+            return Err(Ignored::Duplicate);
+        }
+        if self.exec() < body.executed {
+            self.note_behind();
+        }
+        for id in body.pending.iter().filter(|id| !self.pool.contains(id)).copied().collect::<Vec<_>>() {
+            self.fetches.want(FetchItem::Vertex(id), peer, Until::AllAsked, self.now);
+        }
+        let answered = self.status.answered[peer.index()];
+        let too_soon = answered.is_some_and(|at| self.now.since(at) < self.config.timeouts.status.over(2));
+        if too_soon {
+            return Err(Ignored::Full);
+        }
+        self.status.answered[peer.index()] = Some(self.now);
+        let answer = self.answer(body);
+        for message in answer {
+            self.send(Target::One(peer), message, out);
+        }
+        Ok(())
+    }
+
+    /// What a replica with this status lacks (T13).
+    fn answer(&self, status: &Status) -> Vec<Message> {
+        let mut answer = Vec::new();
+        if status.stable < self.low() {
+            answer.extend(self.stable.clone().map(Message::StableCheckpoint));
+        }
+        let own = self.checkpoints.own.as_ref().filter(|own| status.stable < own.body.slot);
+        answer.extend(own.cloned().map(Message::Checkpoint));
+        if status.view < self.view {
+            answer.extend(self.new_view.clone().map(Message::NewView));
+        }
+        answer.extend(self.own_view_change().map(Message::ViewChange));
+        let first = status.executed.max(self.log.floor()).next();
+        let last = status.executed.plus(STATUS_SLOTS).min(self.status.highest_known.max(self.exec()));
+        for slot in first.0..=last.0 {
+            let Some(state) = self.log.get(Slot(slot)) else { continue };
+            let place = usize::try_from(slot - status.executed.0 - 1).unwrap_or(usize::MAX);
+            let progress = status.progress.get(place).copied().unwrap_or(Progress::Nothing);
+            self.answer_slot(state, progress, status, &mut answer);
+            if ANSWER_MESSAGES <= answer.len() {
+                answer.truncate(ANSWER_MESSAGES);
+                break;
+            }
+        }
+        answer
+    }
+
+    fn answer_slot(&self, state: &SlotState, progress: Progress, status: &Status, answer: &mut Vec<Message>) {
+        if let Some(committed) = &state.committed {
+            if progress < Progress::Committed {
+                answer.push(certificates(committed.clone()));
+                let batch = state.batch(committed.claim.digest).filter(|_| progress == Progress::Nothing);
+                answer.extend(batch.map(|batch| Message::Data(Arc::new(Data::Batch(batch.clone())))));
+            }
+            return;
+        }
+        if status.view != self.view || progress == Progress::Committed {
+            return;
+        }
+        // Having left the view, this replica repeats nothing that it said in it (V1).
+        let may_repeat = |vote: &&Signed<Vote>| self.target.is_none() || vote.signer != self.config.id;
+        if progress == Progress::Nothing {
+            let pre_prepare = state.proposal.as_ref().and_then(|proposal| proposal.pre_prepare.as_ref());
+            let pre_prepare = pre_prepare.filter(|message| may_repeat(&&message.vote));
+            answer.extend(pre_prepare.cloned().map(Message::PrePrepare));
+        }
+        if progress < Progress::Prepared {
+            match state.prepared.as_ref().filter(|prepared| prepared.claim.view == self.view) {
+                Some(prepared) => answer.push(certificates(prepared.clone())),
+                None => answer.extend(state.ballot.prepares.votes().filter(may_repeat).cloned().map(Message::Vote)),
+            }
+        }
+        answer.extend(state.ballot.commits.votes().filter(may_repeat).cloned().map(Message::Vote));
+    }
+
+    /// Something about a slot is known that this replica has not executed.
+    pub(super) fn note_activity(&mut self, slot: Slot) {
+        if slot <= self.exec() {
+            return;
+        }
+        self.status.highest_known = self.status.highest_known.max(slot);
+        let now = self.now;
+        if let Some(state) = self.log.get_mut(slot) {
+            state.known_since.get_or_insert(now);
+        }
+        self.status.behind_since.get_or_insert(now);
+    }
+
+    /// Others are further than this replica's log reaches.
+    pub(super) fn note_behind(&mut self) {
+        self.status.behind_since.get_or_insert(self.now);
+    }
+
+    /// After executing: what is the oldest thing known of a slot that is still to be executed?
+    pub(super) fn refresh_activity(&mut self) {
+        let mut open = self.exec().next().0..=self.status.highest_known.0;
+        self.status.behind_since =
+            open.find_map(|slot| self.log.get(Slot(slot)).and_then(|state| state.known_since));
+    }
+}

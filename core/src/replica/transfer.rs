@@ -1,0 +1,137 @@
+//! State transfer: taking over the state of a stable checkpoint (`docs/protocol.md` C9, C11 to C17).
+//!
+//! - Upon a stable checkpoint that cannot be reached by executing what others still hold, or that contradicts this
+//!   replica's own state: ask for its manifest, check it against the certified digest, ask for the chunks.
+//! - Upon the last chunk: record that the state is installed, and go on from there. No view is learned here.
+
+use super::{Halt, Replica, pick};
+use crate::bytes::Bytes;
+use crate::fetch::Until;
+use crate::hash::Digest;
+use crate::input::Ignored;
+use crate::ledger::{CoreSnapshot, Ledger, Manifest, chunk_hash};
+use crate::message::FetchItem;
+use crate::outbox::{Outbox, Task};
+use crate::record::Record;
+use crate::types::Slot;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A transfer under way.
+#[derive(Debug, Default)]
+pub(super) struct Transfer {
+    manifest: Option<Arc<Manifest>>,
+    /// Chunks that arrived. They stay when the target moves: a newer snapshot shares most of them.
+    chunks: BTreeMap<Digest, Arc<Bytes>>,
+}
+
+impl Replica {
+    /// Below the ring nobody holds the batches any more; only the state itself helps (C9).
+    pub(super) fn start_transfer_if_behind(&mut self) {
+        if self.exec() < self.log.floor() || self.transfer.is_some() {
+            self.begin_transfer();
+        }
+    }
+
+    /// Begins a transfer to the stable checkpoint, or moves the target of the one under way there.
+    pub(super) fn begin_transfer(&mut self) {
+        let Some(stable) = &self.stable else { return };
+        let slot = stable.vote.slot;
+        let transfer = self.transfer.get_or_insert_default();
+        if transfer.manifest.as_ref().is_some_and(|manifest| manifest.slot == slot) {
+            return;
+        }
+        transfer.manifest = None;
+        self.fetches.retain(|item| !matches!(item, FetchItem::Manifest(_) | FetchItem::Chunk(..)));
+        let witness = pick(&stable.votes, slot).signer;
+        self.fetches.want(FetchItem::Manifest(slot), witness, Until::Found, self.now);
+    }
+
+    pub(super) fn on_manifest(&mut self, manifest: &Arc<Manifest>, out: &mut Outbox) -> Result<(), Ignored> {
+        let (Some(transfer), Some(stable)) = (&mut self.transfer, &self.stable) else { return Err(Ignored::Unasked) };
+        if transfer.manifest.is_some() || manifest.slot != stable.vote.slot {
+            return Err(Ignored::Unasked);
+        }
+        // The roots in the manifest give the digest that a quorum signed, or it is not the one.
+        if manifest.state() != stable.vote.state {
+            return Err(Ignored::Unproven);
+        }
+        transfer.manifest = Some(manifest.clone());
+        let slot = manifest.slot;
+        self.fetches.take(&FetchItem::Manifest(slot));
+        let needed: Vec<Digest> = manifest.core.iter().chain(&manifest.app).copied().collect();
+        transfer.chunks.retain(|hash, _| needed.contains(hash));
+        let held = |hash: &&Digest| !transfer.chunks.contains_key(hash);
+        let witnesses = &stable.votes;
+        for (hash, witness) in needed.iter().filter(held).zip(witnesses.iter().cycle()) {
+            self.fetches.want(FetchItem::Chunk(slot, *hash), witness.signer, Until::Found, self.now);
+        }
+        self.try_install_state(out);
+        Ok(())
+    }
+
+    pub(super) fn on_chunk(&mut self, chunk: &Arc<Bytes>, out: &mut Outbox) -> Result<(), Ignored> {
+        let Some(transfer) = &mut self.transfer else { return Err(Ignored::Unasked) };
+        let Some(manifest) = &transfer.manifest else { return Err(Ignored::Unasked) };
+        let hash = chunk_hash(&chunk.0);
+        // A chunk that was not asked for is bad or late; the right one is asked of the next replica.
+        if !self.fetches.take(&FetchItem::Chunk(manifest.slot, hash)) {
+            return Err(Ignored::Unasked);
+        }
+        transfer.chunks.insert(hash, chunk.clone());
+        self.want_more_chunks();
+        self.try_install_state(out);
+        Ok(())
+    }
+
+    /// The table of open requests is bounded; what did not fit is asked for when there is room again.
+    fn want_more_chunks(&mut self) {
+        let Some(Transfer { manifest: Some(manifest), chunks }) = &self.transfer else { return };
+        if self.fetches.has_chunks() {
+            return;
+        }
+        let source = self.chain.committee.primary(self.view);
+        for hash in manifest.core.iter().chain(&manifest.app).filter(|hash| !chunks.contains_key(hash)) {
+            self.fetches.want(FetchItem::Chunk(manifest.slot, *hash), source, Until::Found, self.now);
+        }
+    }
+
+    fn try_install_state(&mut self, out: &mut Outbox) {
+        let Some(Transfer { manifest: Some(manifest), chunks }) = &self.transfer else { return };
+        let gather = |hashes: &[Digest]| hashes.iter().map(|hash| chunks.get(hash).cloned()).collect::<Option<Vec<_>>>();
+        let (Some(core), Some(app)) = (gather(&manifest.core), gather(&manifest.app)) else { return };
+        let Manifest { slot, epoch, order, .. } = **manifest;
+        let hashes = manifest.core.clone();
+        let snapshot = Arc::new(CoreSnapshot { slot, epoch, order, hashes, chunks: core });
+        let manifest = manifest.clone();
+        self.transfer = None;
+        let Ok(ledger) = Ledger::restore(self.chain.clone(), &snapshot) else {
+            // A quorum signed the digest of these chunks, so an honest replica should have made them.
+            return self.halt(Halt::UnreadableState(slot));
+        };
+        if slot <= self.exec() && !self.execution.diverged {
+            return; // meanwhile this replica came here by itself
+        }
+        self.install_state(slot, ledger, manifest);
+        out.persist(Record::StateInstalled(slot));
+        out.task(Task::Restore(snapshot, app));
+        self.try_execute(out);
+        self.try_propose(out);
+    }
+
+    fn install_state(&mut self, slot: Slot, ledger: Ledger, manifest: Arc<Manifest>) {
+        self.execution.at(&ledger);
+        self.execution.installed = slot;
+        self.execution.diverged = false;
+        self.execution.snapshots.insert(slot, manifest);
+        self.ledger = ledger;
+        // Verdicts given before are void where the state was: everything held is judged anew.
+        self.pool.reopen(self.ledger.frontier(), self.moment());
+        let floor = self.log.floor();
+        self.pool.collect(floor, self.ledger.frontier());
+        let own = self.pool.all().filter(|held| held.settled && held.vertex.author() == self.config.id);
+        own.for_each(|held| self.authoring.settled(&held.vertex));
+        self.keep_fetches();
+        self.refresh_activity();
+    }
+}

@@ -1,0 +1,78 @@
+//! Answers to clients (`docs/protocol.md` F9, F10).
+
+use crate::bytes::Bytes;
+use crate::hash::{Digest, Domain};
+use crate::message::Signed;
+use crate::request::RequestId;
+use crate::types::Slot;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Why a listed request did not execute in its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum NoOp {
+    /// The slot's effective time had reached the request's expiry.
+    Expired,
+    /// The request expires later than the chain's lifetime allows.
+    TooEarly,
+    /// The share of the author whose vertex brought it was full.
+    Full,
+}
+
+/// What became of a request in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It executed here, or had executed before: the hash of the result of the one execution.
+    Executed(Digest),
+    /// It did nothing.
+    NoOp(NoOp),
+}
+
+/// What a replica signs once for an executed slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyStatement {
+    /// The slot.
+    pub slot: Slot,
+    /// The Merkle root of the outcomes of its requests, in order.
+    pub root: Digest,
+}
+
+/// One slot's answers, for the driver to pass on to the clients that wait for them.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The signed root.
+    pub signed: Signed<ReplyStatement>,
+    /// The outcomes under the root, in order.
+    pub outcomes: Arc<[(RequestId, Outcome)]>,
+    /// The results of the requests that executed in this slot, in order.
+    pub results: Arc<[Bytes]>,
+}
+
+/// The hash of a result.
+#[must_use]
+pub fn result_hash(result: &[u8]) -> Digest {
+    crate::hash::hash(Domain::Outcome, result)
+}
+
+/// The leaf of a request's outcome.
+#[must_use]
+pub fn outcome_leaf(id: RequestId, outcome: Outcome) -> Digest {
+    let mut bytes = [0; 65];
+    bytes[..32].copy_from_slice(&id.0);
+    match outcome {
+        Outcome::Executed(result) => bytes[33..].copy_from_slice(&result.0),
+        Outcome::NoOp(reason) => bytes[32] = 1 + reason as u8,
+    }
+    crate::hash::hash(Domain::Leaf, &bytes)
+}
+
+/// The root that a reply signs.
+#[must_use]
+pub fn outcome_root(outcomes: &[(RequestId, Outcome)]) -> Digest {
+    if let [(id, outcome)] = *outcomes {
+        return outcome_leaf(id, outcome);
+    }
+    let leaves: Vec<Digest> = outcomes.iter().map(|(id, outcome)| outcome_leaf(*id, *outcome)).collect();
+    crate::hash::merkle_root(&leaves)
+}
+

@@ -1,0 +1,142 @@
+//! What is signed, and by whom it is checked (`docs/protocol.md` M3).
+
+use crate::checkpoint::CheckpointVote;
+use crate::config::ChainId;
+use crate::message::{NewView, Status, ViewChange};
+use crate::reply::ReplyStatement;
+use crate::request::{Caller, RequestId};
+use crate::types::ReplicaId;
+use crate::vertex::VertexId;
+use crate::vote::Vote;
+use postcard::ser_flavors::Flavor;
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::sync::Arc;
+
+/// The head of every signed byte string: the protocol and its version.
+pub const PROTOCOL_TAG: &str = "cretoai/v1";
+
+/// The bytes of a signature. Sixteen bytes, the size of a simulated one, are held inline; anything longer is shared.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Signature(Repr);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Repr {
+    Short([u8; 16]),
+    Long(Arc<[u8]>),
+}
+
+const _: () = assert!(size_of::<Signature>() <= 24, "a signature travels inside every vote");
+
+impl Signature {
+    /// A signature with these bytes.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(bytes.try_into().map_or_else(|_| Repr::Long(bytes.into()), Repr::Short))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Short(bytes) => bytes,
+            Repr::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = self.bytes().iter().take(4);
+        head.into_iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Serialize for Signature {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.bytes())
+    }
+}
+
+struct SignatureVisitor;
+
+impl Visitor<'_> for SignatureVisitor {
+    type Value = Signature;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a signature")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Signature, E> {
+        Ok(Signature::new(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Signature {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(SignatureVisitor)
+    }
+}
+
+/// Everything a replica signs. The variant is part of the signed bytes, so no two kinds have equal bytes;
+/// variants are only ever appended.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub enum Statement<'a> {
+    /// PREPARE or COMMIT, by the vote's phase.
+    Vote(&'a Vote),
+    /// CHECKPOINT.
+    Checkpoint(&'a CheckpointVote),
+    /// VIEW-CHANGE.
+    ViewChange(&'a ViewChange),
+    /// NEW-VIEW.
+    NewView(&'a NewView),
+    /// VERTEX, by its id.
+    Vertex(VertexId),
+    /// STATUS.
+    Status(&'a Status),
+    /// REPLY.
+    Reply(&'a ReplyStatement),
+}
+
+/// Where a statement is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SigningContext {
+    /// The chain.
+    pub chain: ChainId,
+    /// Selects the keys; 0 in this version.
+    pub epoch: u64,
+}
+
+impl Statement<'_> {
+    /// Writes the signed bytes to any sink. The one definition of what a signature covers: a real scheme
+    /// collects the bytes, a simulated one hashes them as they come.
+    ///
+    /// # Panics
+    /// When the sink reports an error; sinks must not.
+    pub fn write<F: Flavor>(&self, context: SigningContext, signer: ReplicaId, sink: F) -> F::Output {
+        let signed = (PROTOCOL_TAG, context.chain, context.epoch, signer, self);
+        postcard::serialize_with_flavor(&signed, sink).expect("a statement encodes")
+    }
+
+    /// The signed bytes.
+    #[must_use]
+    pub fn signing_bytes(&self, context: SigningContext, signer: ReplicaId) -> Vec<u8> {
+        self.write(context, signer, postcard::ser_flavors::StdVec::new())
+    }
+}
+
+/// Signs as one replica. Called once a statement, before it is recorded.
+pub trait Signer: fmt::Debug + Send {
+    /// The signature of this replica on a statement.
+    fn sign(&self, statement: Statement<'_>) -> Signature;
+}
+
+/// Checks signatures of any replica and any caller. Pure, so it may run anywhere and in any order.
+pub trait SignatureVerifier: fmt::Debug + Send + Sync {
+    /// Whether `signature` is `signer`'s on `statement`.
+    fn verify(&self, signer: ReplicaId, statement: Statement<'_>, signature: &Signature) -> bool;
+
+    /// Whether `signature` is `caller`'s on the id of a request.
+    fn verify_caller(&self, caller: &Caller, id: RequestId, signature: &Signature) -> bool;
+}

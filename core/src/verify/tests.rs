@@ -1,0 +1,325 @@
+use super::testing::{World, chain, claim, digest};
+use super::*;
+use crate::batch::HashedBatch;
+use crate::bytes::Bytes;
+use crate::certificate::{Certificate, CertificateSet, Claim};
+use crate::checkpoint::CheckpointCertificate;
+use crate::hashed::Hashed;
+use crate::ledger::Manifest;
+use crate::message::{FetchItem, NewView, NewViewMessage, Progress, ViewChange, ViewChangeMessage};
+use crate::request::Request;
+use crate::time::Instant;
+use crate::types::{Height, View};
+use crate::vertex::{Link, Reference, Vertex};
+use crate::vote::Entries;
+
+mod attachments;
+mod dag;
+
+fn world() -> World {
+    World::new(4)
+}
+
+/// Why a message is rejected.
+fn reason(world: &World, message: Message) -> Rejected {
+    let kind = message.kind();
+    match world.verifier.message(message) {
+        Ok(_) => panic!("{kind} is verified"),
+        Err(rejected) => rejected,
+    }
+}
+
+fn batch(vertices: &[u8]) -> Arc<HashedBatch> {
+    let vertices = vertices.iter().map(|byte| digest(*byte)).collect();
+    Arc::new(Hashed::new(Batch { ts: Instant(3), vertices }))
+}
+
+#[test]
+fn a_right_vote_is_verified_and_is_the_same_as_before() {
+    let world = world();
+    let message = Message::Vote(world.vote(2, Phase::Commit, 7, &[(5, 1), (6, 2)]));
+    let verified = world.verifier.message(message.clone()).unwrap();
+    assert_eq!(*verified.get(), message);
+    assert_eq!(verified.into_inner(), message);
+}
+
+#[test]
+fn a_vote_changed_in_any_part_is_rejected() {
+    let world = world();
+    let vote = world.vote(2, Phase::Commit, 7, &[(5, 1)]);
+    let body = |change: fn(&mut Vote)| {
+        let mut changed = vote.clone();
+        change(&mut changed.body);
+        changed
+    };
+    for changed in [
+        body(|vote| vote.phase = Phase::Prepare),
+        body(|vote| vote.view = View(8)),
+        body(|vote| vote.entries = Entries::One(Slot(6), digest(1))),
+        body(|vote| vote.entries = Entries::One(Slot(5), digest(2))),
+        Signed { signature: Signature::new(&[0; 16]), ..vote.clone() },
+        Signed { signature: Signature::new(&[]), ..vote.clone() },
+    ] {
+        assert_eq!(reason(&world, Message::Vote(changed)), Rejected::Signature(ReplicaId(2)));
+    }
+    let other = Signed { signer: ReplicaId(3), ..vote };
+    assert_eq!(reason(&world, Message::Vote(other)), Rejected::Signature(ReplicaId(3)));
+}
+
+#[test]
+fn a_vote_of_another_chain_or_epoch_is_rejected() {
+    let (world, other) = (world(), World::new(5));
+    let vote = other.vote(2, Phase::Commit, 7, &[(5, 1)]);
+    assert_eq!(reason(&world, Message::Vote(vote)), Rejected::Signature(ReplicaId(2)));
+    let mut later = world.clone();
+    later.scheme.context.epoch = 1;
+    let vote = later.vote(2, Phase::Commit, 7, &[(5, 1)]);
+    assert_eq!(reason(&world, Message::Vote(vote)), Rejected::Signature(ReplicaId(2)));
+}
+
+#[test]
+fn a_signer_outside_the_committee_is_rejected_before_any_signature_is_checked() {
+    #[derive(Debug)]
+    struct Untouchable;
+    impl SignatureVerifier for Untouchable {
+        fn verify(&self, signer: ReplicaId, _: Statement<'_>, _: &Signature) -> bool {
+            panic!("the signature of {signer} was checked")
+        }
+        fn verify_caller(&self, _: &crate::request::Caller, _: crate::request::RequestId, _: &Signature) -> bool {
+            panic!("a caller's signature was checked")
+        }
+    }
+    let world = world();
+    let verifier = Verifier::new(Arc::clone(&world.chain), Arc::new(Untouchable));
+    for id in [4, 127, 128, u16::MAX] {
+        let stranger = Rejected::NotAMember(ReplicaId(id));
+        let vote = world.vote(id, Phase::Prepare, 0, &[(1, 1)]);
+        assert_eq!(verifier.message(Message::Vote(vote)), Err(stranger));
+        assert_eq!(verifier.message(Message::Checkpoint(world.checkpoint(id, 4, 1))), Err(stranger));
+        let vertex = world.sign_vertex(world.vertex(id, b"op"));
+        assert_eq!(verifier.message(Message::Vertex(vertex)), Err(stranger));
+    }
+}
+
+#[test]
+fn a_vote_that_is_not_canonical_is_rejected() {
+    let world = world();
+    let too_many: Vec<_> = (1..=65).map(|slot| (slot, 1)).collect();
+    for entries in
+        [&[][..], &[(0, 1)], &[(0, 1), (1, 1)], &[(5, 1), (5, 1)], &[(6, 1), (5, 1)], &[(1, 1), (9, 1)], &too_many]
+    {
+        let vote = world.vote(1, Phase::Prepare, 0, entries);
+        assert_eq!(reason(&world, Message::Vote(vote)), Rejected::NotCanonical("a vote"), "{entries:?}");
+    }
+}
+
+#[test]
+fn a_pre_prepare_carries_exactly_the_batches_that_it_names() {
+    let world = world();
+    let batches = [batch(&[1]), batch(&[2, 3])];
+    let entries = [(Slot(5), batches[0].digest()), (Slot(6), batches[1].digest())];
+    let vote = |phase| world.sign(0, Vote { phase, view: View(0), entries: Entries::new(&entries) });
+    let message = |phase, batches: &[Arc<HashedBatch>]| {
+        Message::PrePrepare(Arc::new(PrePrepare { vote: vote(phase), batches: batches.to_vec() }))
+    };
+    assert!(world.verifier.message(message(Phase::Prepare, &batches)).is_ok());
+    for wrong in
+        [&[][..], &batches[..1], &[batches[1].clone(), batches[0].clone()], &[&batches[..], &[batch(&[4])]].concat()]
+    {
+        assert_eq!(reason(&world, message(Phase::Prepare, wrong)), Rejected::Batches);
+    }
+    assert_eq!(reason(&world, message(Phase::Commit, &batches)), Rejected::Batches, "a COMMIT proposes nothing");
+}
+
+#[test]
+fn a_batch_lists_one_to_so_many_different_vertices() {
+    let world = world();
+    let propose = |batch: Arc<HashedBatch>| {
+        let vote = world.sign(0, Vote::one(Phase::Prepare, View(0), Slot(1), batch.digest()));
+        world.verifier.message(Message::PrePrepare(Arc::new(PrePrepare { vote, batches: vec![batch.clone()] })))?;
+        world.verifier.message(Message::Data(Arc::new(Data::Batch(batch))))
+    };
+    let limit = world.chain.max_batch();
+    let up_to = |count: usize| (0..count).map(|byte| u8::try_from(byte).unwrap()).collect::<Vec<_>>();
+    assert!(propose(batch(&up_to(limit))).is_ok());
+    let too_many = Rejected::TooMany { what: "vertices of a batch", count: limit + 1, limit };
+    assert_eq!(propose(batch(&up_to(limit + 1))), Err(too_many));
+    assert_eq!(propose(batch(&[])), Err(Rejected::Empty("vertices of a batch")));
+    assert_eq!(propose(batch(&[1, 2, 1])), Err(Rejected::RepeatedVertex(digest(1))));
+}
+
+#[test]
+fn a_checkpoint_is_taken_after_every_fourth_slot_only() {
+    let world = world();
+    assert!(world.verifier.message(Message::Checkpoint(world.checkpoint(1, 8, 1))).is_ok());
+    for slot in [0, 1, 6, u64::MAX] {
+        let vote = world.checkpoint(1, slot, 1);
+        assert_eq!(reason(&world, Message::Checkpoint(vote)), Rejected::NotACheckpoint(Slot(slot)));
+    }
+}
+
+fn certificates(certificates: &[Certificate]) -> Message {
+    Message::Certificates(Arc::new(CertificateSet(certificates.iter().cloned().map(Arc::new).collect())))
+}
+
+#[test]
+fn certificates_of_both_phases_are_verified() {
+    let world = world();
+    let message = certificates(&[
+        world.certificate(Phase::Commit, claim(5, 1, 1)),
+        world.certificate(Phase::Prepare, claim(6, 1, 1)),
+    ]);
+    assert!(world.verifier.message(message).is_ok());
+}
+
+#[test]
+fn a_certificate_that_is_no_quorum_of_like_votes_is_rejected() {
+    let world = world();
+    let at = claim(5, 1, 1);
+    let votes = |changes: &[(usize, Signed<Vote>)]| {
+        let mut votes = world.certificate(Phase::Commit, at).votes().to_vec();
+        changes.iter().for_each(|(index, vote)| votes[*index] = vote.clone());
+        Certificate::from_votes(Phase::Commit, at, votes)
+    };
+    let vote = |signer, phase, view, entry| world.vote(signer, phase, view, &[entry]);
+    let right = |signer| vote(signer, Phase::Commit, 1, (5, 1));
+    let quorum = world.certificate(Phase::Commit, at).votes().to_vec();
+    let wrong = [
+        ("too few votes", Certificate::from_votes(Phase::Commit, at, quorum[..2].to_vec())),
+        ("no votes", Certificate::from_votes(Phase::Commit, at, vec![])),
+        ("one signer twice", votes(&[(1, right(0))])),
+        ("one signer thrice", Certificate::from_votes(Phase::Commit, at, vec![right(1); 3])),
+        ("signers out of order", votes(&[(0, right(1)), (1, right(0))])),
+        ("a signer out of range", votes(&[(2, right(4))])),
+        ("a signer no set can hold", votes(&[(2, right(u16::MAX))])),
+        ("mixed views", votes(&[(1, vote(1, Phase::Commit, 2, (5, 1)))])),
+        ("mixed phases", votes(&[(1, vote(1, Phase::Prepare, 1, (5, 1)))])),
+        ("mixed batches", votes(&[(1, vote(1, Phase::Commit, 1, (5, 2)))])),
+        ("mixed slots", votes(&[(1, vote(1, Phase::Commit, 1, (6, 1)))])),
+        ("votes for another claim", Certificate::from_votes(Phase::Commit, claim(5, 1, 2), quorum.clone())),
+        ("votes of the other phase", Certificate::from_votes(Phase::Prepare, at, quorum.clone())),
+    ];
+    for (why, certificate) in wrong {
+        assert_eq!(reason(&world, certificates(&[certificate])), Rejected::Certificate, "{why}");
+    }
+    let forged = Signed { signature: Signature::new(&[0; 16]), ..right(2) };
+    let last_is_forged = votes(&[(2, forged)]);
+    assert_eq!(reason(&world, certificates(&[last_is_forged])), Rejected::Signature(ReplicaId(2)));
+    assert_eq!(reason(&world, certificates(&[])), Rejected::Empty("certificates"));
+    let sprawling = (0..3).map(|id| world.vote(id, Phase::Commit, 1, &[(5, 1), (99, 1)])).collect();
+    let sprawling = Certificate::from_votes(Phase::Commit, at, sprawling);
+    assert_eq!(reason(&world, certificates(&[sprawling])), Rejected::NotCanonical("a vote"), "vectors over 95 slots");
+}
+
+#[test]
+fn six_replicas_need_four_votes_and_not_three() {
+    let world = World::new(6);
+    let right = world.certificate(Phase::Commit, claim(5, 1, 1));
+    assert_eq!(right.votes().len(), 4);
+    let short = Certificate::from_votes(Phase::Commit, right.claim, right.votes()[..3].to_vec());
+    assert_eq!(reason(&world, certificates(&[short])), Rejected::Certificate);
+}
+
+#[test]
+fn a_vector_in_several_certificates_is_verified_once_and_in_each_that_it_fits() {
+    #[derive(Debug)]
+    #[allow(clippy::disallowed_types, reason = "a verifier is shared, and this one counts")]
+    struct Counting(testing::FakeScheme, std::sync::atomic::AtomicU64);
+    impl SignatureVerifier for Counting {
+        fn verify(&self, signer: ReplicaId, statement: Statement<'_>, signature: &Signature) -> bool {
+            self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.0.verify(signer, statement, signature)
+        }
+        fn verify_caller(&self, _: &crate::request::Caller, _: crate::request::RequestId, _: &Signature) -> bool {
+            false
+        }
+    }
+    let world = world();
+    let vectors: Vec<_> = (0..3).map(|id| world.vote(id, Phase::Commit, 1, &[(5, 1), (6, 2)])).collect();
+    let set = |claims: &[Claim]| {
+        let certificate = |claim| Certificate::from_votes(Phase::Commit, claim, vectors.clone());
+        certificates(&claims.iter().copied().map(certificate).collect::<Vec<_>>())
+    };
+    let counting = Arc::new(Counting(world.scheme, Default::default()));
+    let verifier = Verifier::new(Arc::clone(&world.chain), Arc::<Counting>::clone(&counting));
+    assert!(verifier.message(set(&[claim(5, 1, 1), claim(6, 1, 2)])).is_ok());
+    assert_eq!(counting.1.load(std::sync::atomic::Ordering::Relaxed), 3);
+    assert_eq!(reason(&world, set(&[claim(5, 1, 1), claim(6, 1, 1)])), Rejected::Certificate);
+}
+
+#[test]
+fn a_checkpoint_certificate_is_a_quorum_for_one_state_where_one_is_due() {
+    let world = world();
+    let message = |certificate| Message::StableCheckpoint(Arc::new(certificate));
+    let right = world.checkpoint_certificate(8, 1);
+    assert!(world.verifier.message(message(right.clone())).is_ok());
+    let with = |index: usize, vote| {
+        let mut changed = right.clone();
+        changed.votes[index] = vote;
+        changed
+    };
+    let wrong = [
+        ("too few", CheckpointCertificate { votes: right.votes[..2].to_vec(), ..right.clone() }),
+        ("one signer twice", with(1, world.checkpoint(0, 8, 1))),
+        ("another state", with(1, world.checkpoint(1, 8, 2))),
+        ("another slot", with(1, world.checkpoint(1, 4, 1))),
+        ("a stranger", with(2, world.checkpoint(4, 8, 1))),
+        ("for another state", CheckpointCertificate { vote: world.checkpoint(0, 8, 2).body, ..right.clone() }),
+    ];
+    for (why, certificate) in wrong {
+        assert_eq!(reason(&world, message(certificate)), Rejected::CheckpointCertificate, "{why}");
+    }
+    let undue = world.checkpoint_certificate(6, 1);
+    assert_eq!(reason(&world, message(undue)), Rejected::NotACheckpoint(Slot(6)));
+    let forged = Signed { signature: Signature::new(&[0; 16]), ..world.checkpoint(2, 8, 1) };
+    assert_eq!(reason(&world, message(with(2, forged))), Rejected::Signature(ReplicaId(2)));
+}
+
+#[test]
+fn a_status_is_bounded() {
+    let world = world();
+    let status = |slots, pending| {
+        let (view, stable, executed) = (View(0), Slot(0), Slot(0));
+        let (progress, pending) = (vec![Progress::Nothing; slots], vec![digest(1); pending]);
+        Message::Status(Arc::new(world.sign(1, Status { view, target: None, stable, executed, progress, pending })))
+    };
+    assert!(world.verifier.message(status(64, 8)).is_ok());
+    assert!(matches!(reason(&world, status(65, 0)), Rejected::TooMany { count: 65, limit: 64, .. }));
+    assert!(matches!(reason(&world, status(0, 9)), Rejected::TooMany { count: 9, limit: 8, .. }));
+}
+
+#[test]
+fn unsigned_messages_are_bounded() {
+    let world = world();
+    let fetch = |count: usize| Message::Fetch(Arc::new(vec![FetchItem::Vertex(digest(1)); count]));
+    assert!(world.verifier.message(fetch(64)).is_ok());
+    assert!(matches!(reason(&world, fetch(65)), Rejected::TooMany { count: 65, limit: 64, .. }));
+    assert_eq!(reason(&world, fetch(0)), Rejected::Empty("items to fetch"));
+
+    let chunk = |length: usize| Message::Data(Arc::new(Data::Chunk(Arc::new(Bytes(vec![0; length])))));
+    assert!(world.verifier.message(chunk(MAX_CHUNK)).is_ok());
+    assert!(matches!(reason(&world, chunk(MAX_CHUNK + 1)), Rejected::TooMany { .. }));
+
+    let manifest = |slot, core: usize, app: usize| {
+        let (core, app) = (vec![digest(1); core], vec![digest(1); app]);
+        Message::Data(Arc::new(Data::Manifest(Arc::new(Manifest {
+            slot: Slot(slot),
+            epoch: 0,
+            order: digest(1),
+            core,
+            app,
+        }))))
+    };
+    assert!(world.verifier.message(manifest(8, 1, MAX_CHUNKS - 1)).is_ok());
+    assert!(matches!(reason(&world, manifest(8, 1, MAX_CHUNKS)), Rejected::TooMany { .. }));
+    assert_eq!(reason(&world, manifest(6, 1, 1)), Rejected::NotACheckpoint(Slot(6)));
+}
+
+#[test]
+fn each_message_of_a_batch_is_judged_alone() {
+    let world = world();
+    let good = Message::Vote(world.vote(1, Phase::Prepare, 0, &[(1, 1)]));
+    let bad = Message::Vote(world.vote(4, Phase::Prepare, 0, &[(1, 1)]));
+    let results = world.verifier.messages([bad.clone(), good, bad]);
+    assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true, false]);
+}

@@ -1,0 +1,135 @@
+//! Byzantine replicas. Each kind is a file.
+//!
+//! An adversary sees what reaches its replica, and says what it likes to whom it likes, but it owns one key only: what
+//! it says in another's name nobody accepts. Most adversaries keep a complete, honest replica (a *puppet*) for the
+//! parts of the protocol that they do not care to break, and stand between it and the network.
+
+mod silent;
+
+use crate::plan::{Behaviour, Plan};
+use crate::rng::Rng;
+use cretoai_core::committee::{Committee, ReplicaSet};
+use cretoai_core::config::Chain;
+use cretoai_core::message::{Message, Signed};
+use cretoai_core::outbox::{Envelope, Target};
+use cretoai_core::signature::{Signer, Statement};
+use cretoai_core::time::Instant;
+use cretoai_core::types::ReplicaId;
+use cretoai_core::verify::Verified;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// One Byzantine replica.
+pub trait Adversary: Debug {
+    /// How many honest replicas it keeps, all with its key.
+    fn puppets(&self) -> usize {
+        1
+    }
+
+    /// The run begins.
+    fn start(&mut self, _stage: &mut Stage<'_>) {}
+
+    /// A message arrived. Which of its puppets are to see it, as a bit set.
+    fn receives(&mut self, _stage: &mut Stage<'_>, _from: ReplicaId, _message: &Verified<Message>) -> u32 {
+        u32::MAX
+    }
+
+    /// A puppet wants to send something.
+    fn sends(&mut self, stage: &mut Stage<'_>, _puppet: usize, envelope: Envelope) {
+        stage.say(whole(envelope.to), envelope.message);
+    }
+
+    /// A time that it asked for has come.
+    fn wakes(&mut self, _stage: &mut Stage<'_>) {}
+}
+
+/// What an adversary knows and can do.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    /// Which replica it is.
+    pub id: ReplicaId,
+    /// True time, in nanoseconds.
+    pub now: u64,
+    /// What its clock shows.
+    pub time: Instant,
+    /// The chain.
+    pub chain: &'a Arc<Chain>,
+    /// Its key.
+    pub signer: &'a dyn Signer,
+    /// Its dice.
+    pub rng: &'a mut Rng,
+    /// What it says.
+    pub says: Vec<Saying>,
+    /// When it wants to be woken.
+    pub wakes: Vec<u64>,
+    /// Whether its puppet loses memory and disk.
+    pub forgets: bool,
+}
+
+/// Something an adversary says.
+#[derive(Debug)]
+pub struct Saying {
+    /// To whom.
+    pub to: ReplicaSet,
+    /// When it leaves, in nanoseconds from now.
+    pub delay: u64,
+    /// What.
+    pub message: Message,
+}
+
+impl Stage<'_> {
+    /// Says something to some replicas.
+    pub fn say(&mut self, to: ReplicaSet, message: Message) {
+        self.says.push(Saying { to, delay: 0, message });
+    }
+
+    /// Says something later.
+    pub fn say_later(&mut self, to: ReplicaSet, delay: u64, message: Message) {
+        self.says.push(Saying { to, delay, message });
+    }
+
+    /// Signs a statement with its key.
+    pub fn sign<T>(&self, body: T, statement: impl FnOnce(&T) -> Statement<'_>) -> Signed<T> {
+        let signature = self.signer.sign(statement(&body));
+        Signed { signer: self.id, body, signature }
+    }
+
+    /// The committee.
+    #[must_use]
+    pub fn committee(&self) -> Committee {
+        self.chain.committee
+    }
+
+    /// All others.
+    #[must_use]
+    pub fn others(&self) -> ReplicaSet {
+        let n = self.committee().n();
+        let all = if n == 128 { ReplicaSet::MAX } else { (1 << n) - 1 };
+        all & !(1 << self.id.0)
+    }
+
+    /// A random part of the others, each with the same chance.
+    pub fn some_others(&mut self) -> ReplicaSet {
+        let bits = u128::from(self.rng.next()) << 64 | u128::from(self.rng.next());
+        self.others() & bits
+    }
+}
+
+/// The receivers that an address means.
+#[must_use]
+pub fn whole(to: Target) -> ReplicaSet {
+    match to {
+        Target::All => ReplicaSet::MAX,
+        Target::One(id) => 1 << id.0,
+    }
+}
+
+/// The adversary that behaves so.
+#[must_use]
+pub fn new(behaviour: &Behaviour, _plan: &Plan) -> Box<dyn Adversary> {
+    match behaviour {
+        Behaviour::Silent => Box::new(silent::Silent::from_start()),
+        Behaviour::CrashStop { at_us } => Box::new(silent::Silent::from(*at_us)),
+        other => panic!("not yet: {other:?}"),
+    }
+}

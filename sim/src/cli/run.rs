@@ -1,0 +1,25 @@
+//! `run`: one cluster.
+
+use super::simulate::Simulator;
+use super::timeline::Timeline;
+use super::{Ended, describe, source};
+use crate::scenario::Scenario;
+use std::io::Write;
+
+/// Runs a scenario with a seed, and shows how it went.
+pub(super) fn run(name: &str, seed: Option<u64>, out: &mut dyn Write) -> Ended {
+    let scenario = Scenario::load(name)?;
+    let plan = scenario.plan(seed.unwrap_or_else(|| scenario.default_seed()))?;
+    writeln!(out, "{}, seed {}: {}", scenario.name, plan.seed, scenario.title)?;
+    writeln!(out, "{}\n", scenario.description)?;
+    describe::plan(out, &plan)?;
+    writeln!(out)?;
+    out.flush()?;
+    let (report, timeline) = Simulator::default().listen(&plan, Timeline::new(&plan));
+    timeline.write(out)?;
+    writeln!(out)?;
+    describe::report(out, &report)?;
+    writeln!(out)?;
+    describe::verdict(out, &plan, &report, &source::command(&plan))?;
+    Ok(report.verdict.exit_code())
+}

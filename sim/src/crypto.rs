@@ -1,0 +1,171 @@
+//! Signature schemes. Secrets never leave this module: whoever holds a [`Signer`] can sign as its owner and as
+//! nobody else, so that forging another's signature is impossible here, not just impolite.
+
+mod ed25519;
+mod ml_dsa;
+mod simulated;
+
+use crate::plan::Crypto;
+use crate::rng::{Concern, Rng};
+use cretoai_core::config::{ChainId, Scheme};
+use cretoai_core::request::{Caller, ClientRequest, Request, RequestId};
+use cretoai_core::hashed::Hashed;
+use cretoai_core::ledger::EPOCH;
+use cretoai_core::signature::{Signature, SignatureVerifier, Signer, SigningContext};
+use cretoai_core::types::ReplicaId;
+use std::fmt;
+use std::sync::Arc;
+
+pub use simulated::{Mix, mix};
+
+/// The secrets of all replicas, from which everything else is made.
+pub struct Keys {
+    scheme: Secrets,
+    /// The public keys, by replica.
+    pub public: Vec<Vec<u8>>,
+}
+
+enum Secrets {
+    Simulated(Arc<simulated::Secrets>),
+    Ed25519(Vec<ed25519::Secret>),
+    MlDsa(Vec<ml_dsa::Secret>),
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "keys of {} replicas", self.public.len())
+    }
+}
+
+fn context(chain: ChainId) -> SigningContext {
+    SigningContext { chain, epoch: EPOCH }
+}
+
+fn seed32(rng: &mut Rng) -> [u8; 32] {
+    let mut seed = [0; 32];
+    seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&rng.next().to_le_bytes()));
+    seed
+}
+
+impl Keys {
+    /// The keys of `n` replicas, from a seed.
+    #[must_use]
+    pub fn new(crypto: Crypto, seed: u64, n: u16) -> Self {
+        let mut rng = Rng::new(seed, Concern::Keys);
+        match crypto {
+            Crypto::Simulated => {
+                let secrets = simulated::Secrets::new(&mut rng, n);
+                Self { public: secrets.public(), scheme: Secrets::Simulated(Arc::new(secrets)) }
+            }
+            Crypto::Ed25519 => {
+                let secrets: Vec<_> = (0..n).map(|_| ed25519::Secret::new(seed32(&mut rng))).collect();
+                Self { public: secrets.iter().map(ed25519::Secret::public).collect(), scheme: Secrets::Ed25519(secrets) }
+            }
+            Crypto::MlDsa87 => {
+                let secrets: Vec<_> = (0..n).map(|_| ml_dsa::Secret::new(seed32(&mut rng))).collect();
+                Self { public: secrets.iter().map(ml_dsa::Secret::public).collect(), scheme: Secrets::MlDsa(secrets) }
+            }
+        }
+    }
+
+    /// What signs as one replica.
+    #[must_use]
+    pub fn signer(&self, chain: ChainId, id: ReplicaId) -> Box<dyn Signer> {
+        let context = context(chain);
+        match &self.scheme {
+            Secrets::Simulated(secrets) => Box::new(simulated::Pen::new(Arc::clone(secrets), context, id)),
+            Secrets::Ed25519(secrets) => Box::new(secrets[id.index()].pen(context, id)),
+            Secrets::MlDsa(secrets) => Box::new(secrets[id.index()].pen(context, id)),
+        }
+    }
+
+    /// What checks everybody's signatures.
+    #[must_use]
+    pub fn verifier(&self, chain: ChainId) -> Arc<dyn SignatureVerifier> {
+        let context = context(chain);
+        match &self.scheme {
+            Secrets::Simulated(secrets) => Arc::new(simulated::Glasses::new(Arc::clone(secrets), context)),
+            Secrets::Ed25519(secrets) => {
+                Arc::new(ed25519::Glasses::new(context, secrets.iter().map(ed25519::Secret::verifying).collect()))
+            }
+            Secrets::MlDsa(secrets) => {
+                Arc::new(ml_dsa::Glasses::new(context, secrets.iter().map(ml_dsa::Secret::verifying).collect()))
+            }
+        }
+    }
+
+    /// A request that a client signs with a key of its own.
+    #[must_use]
+    pub fn sign_request(&self, client: u32, mut request: Request) -> ClientRequest {
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(&client.to_le_bytes());
+        let (scheme, public, sign): (_, _, Box<dyn Fn(RequestId) -> Signature>) = match &self.scheme {
+            Secrets::Simulated(secrets) => {
+                let secrets = Arc::clone(secrets);
+                let public = key.to_vec();
+                (Scheme::Simulated, key.to_vec(), Box::new(move |id| secrets.caller(&public, id)))
+            }
+            Secrets::Ed25519(_) | Secrets::MlDsa(_) => {
+                let secret = ed25519::Secret::new(key);
+                (Scheme::Ed25519, secret.public(), Box::new(move |id| secret.sign(&id.0)))
+            }
+        };
+        request.caller = Some(Caller { scheme, key: cretoai_core::bytes::Bytes(public) });
+        let request = Hashed::new(request);
+        let signature = Some(sign(request.digest()));
+        ClientRequest { request, signature }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cretoai_core::hash::Digest;
+    use cretoai_core::signature::Statement;
+    use cretoai_core::types::{Slot, View};
+    use cretoai_core::vote::{Phase, Vote};
+
+    fn vote(slot: u64) -> Vote {
+        Vote::one(Phase::Prepare, View(0), Slot(slot), Digest([7; 32]))
+    }
+
+    #[test]
+    fn every_scheme_accepts_its_own_and_refuses_everything_else() {
+        for crypto in [Crypto::Simulated, Crypto::Ed25519, Crypto::MlDsa87] {
+            let keys = Keys::new(crypto, 3, 2);
+            let chain = Digest([1; 32]);
+            let (signer, verifier) = (keys.signer(chain, ReplicaId(1)), keys.verifier(chain));
+            let signature = signer.sign(Statement::Vote(&vote(5)));
+            assert_eq!(signature, signer.sign(Statement::Vote(&vote(5))), "{crypto:?} signs deterministically");
+            let check = |id, slot, signature| verifier.verify(ReplicaId(id), Statement::Vote(&vote(slot)), signature);
+            assert!(check(1, 5, &signature), "{crypto:?}");
+            assert!(!check(0, 5, &signature), "{crypto:?}: another signer");
+            assert!(!check(1, 6, &signature), "{crypto:?}: another statement");
+            assert!(!check(9, 5, &signature), "{crypto:?}: no such signer");
+            assert!(!check(1, 5, &Signature::new(&[0; 16])), "{crypto:?}: rubbish");
+            let elsewhere = keys.verifier(Digest([2; 32]));
+            assert!(!elsewhere.verify(ReplicaId(1), Statement::Vote(&vote(5)), &signature), "{crypto:?}: other chain");
+        }
+    }
+
+    #[test]
+    fn callers_sign_their_requests() {
+        for crypto in [Crypto::Simulated, Crypto::Ed25519, Crypto::MlDsa87] {
+            let keys = Keys::new(crypto, 3, 2);
+            let chain = Digest([1; 32]);
+            let request = Request {
+                chain_id: chain,
+                expires: cretoai_core::time::Instant(9),
+                nonce: [0; 16],
+                caller: None,
+                op: cretoai_core::bytes::Bytes(vec![1]),
+            };
+            let signed = keys.sign_request(4, request);
+            let caller = signed.request.caller.as_ref().expect("the caller is named");
+            let signature = signed.signature.as_ref().expect("it signed");
+            let verifier = keys.verifier(chain);
+            assert!(verifier.verify_caller(caller, signed.id(), signature), "{crypto:?}");
+            assert!(!verifier.verify_caller(caller, Digest([5; 32]), signature), "{crypto:?}");
+        }
+    }
+}

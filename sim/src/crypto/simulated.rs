@@ -1,0 +1,208 @@
+//! Simulated signatures: a keyed 128-bit tag of the statement. The keys are drawn from the seed and known to this
+//! file alone, so within a simulation a tag is as good as a signature.
+
+use crate::rng::Rng;
+use cretoai_core::config::Scheme;
+use cretoai_core::request::{Caller, RequestId};
+use cretoai_core::signature::{Signature, SignatureVerifier, Signer, SigningContext, Statement};
+use cretoai_core::types::ReplicaId;
+use postcard::ser_flavors::Flavor;
+use std::fmt;
+use std::sync::Arc;
+
+const P0: u64 = 0xa076_1d64_78bd_642f;
+const P1: u64 = 0xe703_7ed1_a0b4_28db;
+
+/// Mixes two numbers into one: the halves of their product.
+#[must_use]
+#[inline]
+pub fn mix(a: u64, b: u64) -> u64 {
+    let product = u128::from(a ^ P0) * u128::from(b ^ P1);
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves are folded")]
+    {
+        product as u64 ^ (product >> 64) as u64
+    }
+}
+
+/// Hashes bytes as they come, fast and with a key. For tags and trace hashes; not for anything that must resist
+/// somebody who knows the key.
+#[derive(Clone, Copy, Debug)]
+pub struct Mix {
+    state: [u64; 2],
+    word: u64,
+    bytes: u64,
+}
+
+impl Mix {
+    /// A hasher with a key.
+    #[must_use]
+    pub fn new(key: [u64; 2]) -> Self {
+        Self { state: key, word: 0, bytes: 0 }
+    }
+
+    #[inline]
+    fn absorb(&mut self, word: u64) {
+        let [a, b] = self.state;
+        self.state = [mix(a ^ word, b), mix(b.wrapping_add(word), a)];
+    }
+
+    /// Adds a byte.
+    #[inline]
+    pub fn byte(&mut self, byte: u8) {
+        self.word |= u64::from(byte) << (8 * (self.bytes % 8));
+        self.bytes += 1;
+        if self.bytes.is_multiple_of(8) {
+            self.absorb(self.word);
+            self.word = 0;
+        }
+    }
+
+    /// Adds bytes.
+    #[inline]
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        let missing = usize::try_from((8 - self.bytes % 8) % 8).expect("below 8");
+        let (head, rest) = bytes.split_at(missing.min(bytes.len()));
+        head.iter().for_each(|byte| self.byte(*byte));
+        let (words, tail) = rest.as_chunks::<8>();
+        for word in words {
+            self.absorb(u64::from_le_bytes(*word));
+            self.bytes += 8;
+        }
+        tail.iter().for_each(|byte| self.byte(*byte));
+    }
+
+    /// The hash.
+    #[must_use]
+    pub fn finish(mut self) -> [u64; 2] {
+        self.absorb(self.word);
+        self.absorb(self.bytes);
+        let [a, b] = self.state;
+        [mix(a, P1), mix(b, P0)]
+    }
+}
+
+impl Flavor for Mix {
+    type Output = [u64; 2];
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.byte(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.bytes(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<[u64; 2]> {
+        Ok(self.finish())
+    }
+}
+
+/// The keys of all replicas, and the one of all callers.
+pub(super) struct Secrets {
+    keys: Vec<[u64; 2]>,
+    callers: [u64; 2],
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("secret")
+    }
+}
+
+impl Secrets {
+    pub(super) fn new(rng: &mut Rng, n: u16) -> Self {
+        let mut key = || [rng.next(), rng.next()];
+        Self { keys: (0..n).map(|_| key()).collect(), callers: key() }
+    }
+
+    /// What stands for public keys: nobody can check a tag without the secret.
+    pub(super) fn public(&self) -> Vec<Vec<u8>> {
+        self.keys.iter().map(|[a, b]| mix(*a, *b).to_le_bytes().to_vec()).collect()
+    }
+
+    fn tag(&self, context: SigningContext, id: ReplicaId, statement: Statement<'_>) -> Option<[u8; 16]> {
+        let key = self.keys.get(id.index())?;
+        Some(flat(statement.write(context, id, Mix::new(*key))))
+    }
+
+    /// The tag of a caller on a request.
+    pub(super) fn caller(&self, key: &[u8], id: RequestId) -> Signature {
+        let mut hash = Mix::new(self.callers);
+        hash.bytes(key);
+        hash.bytes(&id.0);
+        Signature::new(&flat(hash.finish()))
+    }
+}
+
+fn flat([a, b]: [u64; 2]) -> [u8; 16] {
+    (u128::from(a) << 64 | u128::from(b)).to_be_bytes()
+}
+
+/// Signs as one replica.
+#[derive(Debug)]
+pub(super) struct Pen {
+    secrets: Arc<Secrets>,
+    context: SigningContext,
+    id: ReplicaId,
+}
+
+impl Pen {
+    pub(super) fn new(secrets: Arc<Secrets>, context: SigningContext, id: ReplicaId) -> Self {
+        Self { secrets, context, id }
+    }
+}
+
+impl Signer for Pen {
+    fn sign(&self, statement: Statement<'_>) -> Signature {
+        let tag = self.secrets.tag(self.context, self.id, statement).expect("its owner is a member");
+        Signature::new(&tag)
+    }
+}
+
+/// Checks everybody's tags.
+#[derive(Debug)]
+pub(super) struct Glasses {
+    secrets: Arc<Secrets>,
+    context: SigningContext,
+}
+
+impl Glasses {
+    pub(super) fn new(secrets: Arc<Secrets>, context: SigningContext) -> Self {
+        Self { secrets, context }
+    }
+}
+
+impl SignatureVerifier for Glasses {
+    fn verify(&self, signer: ReplicaId, statement: Statement<'_>, signature: &Signature) -> bool {
+        self.secrets.tag(self.context, signer, statement).is_some_and(|tag| tag == signature.bytes())
+    }
+
+    fn verify_caller(&self, caller: &Caller, id: RequestId, signature: &Signature) -> bool {
+        caller.scheme == Scheme::Simulated && self.secrets.caller(&caller.key.0, id) == *signature
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_the_bytes_are_cut_their_hash_is_the_same() {
+        let bytes: Vec<u8> = (0..40).collect();
+        let whole = |bytes: &[u8]| {
+            let mut mix = Mix::new([1, 2]);
+            mix.bytes(bytes);
+            mix.finish()
+        };
+        for cut in 0..bytes.len() {
+            let mut mix = Mix::new([1, 2]);
+            mix.bytes(&bytes[..cut]);
+            mix.bytes(&bytes[cut..]);
+            assert_eq!(mix.finish(), whole(&bytes), "cut at {cut}");
+            assert_ne!(whole(&bytes[..cut]), whole(&bytes), "prefix of {cut}");
+        }
+        assert_ne!(whole(&[0]), whole(&[0, 0]));
+    }
+}

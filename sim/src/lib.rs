@@ -1,0 +1,27 @@
+//! The deterministic simulator of CretoAI: a whole cluster in one thread, from one seed.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod adversary;
+pub mod app;
+pub mod clock;
+pub mod crypto;
+pub mod disk;
+mod expectations;
+pub mod facts;
+pub mod host;
+pub mod meta;
+pub mod network;
+pub mod observe;
+pub mod oracles;
+pub mod plan;
+pub mod probes;
+pub mod report;
+pub mod rng;
+pub mod rules;
+pub mod schedule;
+pub mod table;
+pub mod tallies;
+pub mod triggers;
+pub mod workload;
+pub mod world;

@@ -1,0 +1,221 @@
+//! The oracles: what must never happen, watched for after every event (`docs/protocol.md` O13).
+//!
+//! They judge correct replicas over all their incarnations, by what became durable and what was released. Each
+//! looks only at what the last step touched.
+
+mod accusation;
+mod agreement;
+mod bodies;
+mod certificates;
+mod durability;
+mod incrimination;
+mod liveness;
+mod memory;
+mod monotone;
+mod order;
+mod prepared;
+mod state;
+mod validity;
+mod votes;
+
+pub use liveness::{Bound, Liveness};
+
+use crate::disk::Snapshot;
+use crate::facts::Facts;
+use crate::observe::State;
+use crate::workload::Clients;
+use cretoai_core::bytes::Bytes;
+use cretoai_core::committee::ReplicaSet;
+use cretoai_core::config::Chain;
+use cretoai_core::message::{Message, Signed};
+use cretoai_core::outbox::Execution;
+use cretoai_core::record::Record;
+use cretoai_core::replica::Footprint;
+use cretoai_core::reply::Reply;
+use cretoai_core::signature::SignatureVerifier;
+use cretoai_core::types::{ReplicaId, Slot};
+use cretoai_core::vote::Vote;
+use std::sync::Arc;
+
+/// What an oracle found: its name and a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The oracle, such as `O1`.
+    pub oracle: String,
+    /// What happened.
+    pub sentence: String,
+}
+
+/// What an oracle says: nothing, or what is wrong.
+type Finding = Result<(), String>;
+
+/// All oracles.
+#[derive(Debug)]
+pub struct Oracles {
+    off: u32,
+    honest: ReplicaSet,
+    first: Option<Violation>,
+    bodies: bodies::Bodies,
+    order: order::Order,
+    validity: validity::Validity,
+    incrimination: incrimination::Incrimination,
+    durability: durability::Durability,
+    state: state::StateOracle,
+    memory: memory::Memory,
+    monotone: monotone::Monotone,
+    certificates: certificates::Certificates,
+    prepared: prepared::Prepared,
+    /// The watch for progress.
+    pub liveness: Liveness,
+}
+
+impl Oracles {
+    /// The oracles of a run in which the replicas of `honest` are correct. Those named in `without` are off.
+    #[must_use]
+    pub fn new(chain: &Arc<Chain>, verifier: &Arc<dyn SignatureVerifier>, honest: ReplicaSet, without: &[String]) -> Self {
+        let numbers = without.iter().filter_map(|name| name.strip_prefix('O')?.parse::<u32>().ok());
+        let n = chain.committee.n();
+        Self {
+            off: numbers.fold(0, |set, number| set | 1 << number.min(31)),
+            honest,
+            first: None,
+            bodies: bodies::Bodies::default(),
+            order: order::Order::new(n),
+            validity: validity::Validity::new(chain, verifier),
+            incrimination: incrimination::Incrimination::new(chain),
+            durability: durability::Durability::new(n),
+            state: state::StateOracle::default(),
+            memory: memory::Memory::new(chain),
+            monotone: monotone::Monotone::new(n),
+            certificates: certificates::Certificates::new(chain, verifier),
+            prepared: prepared::Prepared::default(),
+            liveness: Liveness::default(),
+        }
+    }
+
+    /// Whether a replica is correct.
+    #[must_use]
+    pub fn is_honest(&self, id: ReplicaId) -> bool {
+        self.honest >> id.0 & 1 == 1
+    }
+
+    /// The first violation.
+    #[must_use]
+    pub fn violation(&self) -> Option<&Violation> {
+        self.first.as_ref()
+    }
+
+    /// Takes note of what an oracle found.
+    pub fn judge(&mut self, number: u32, finding: Finding) {
+        if let Err(sentence) = finding
+            && self.first.is_none()
+            && self.off & 1 << number == 0
+        {
+            self.first = Some(Violation { oracle: format!("O{number}"), sentence });
+        }
+    }
+
+    /// A record of a correct replica became durable.
+    pub fn recorded(&mut self, id: ReplicaId, record: &Record, facts: &mut Facts) {
+        self.bodies.record(id, record);
+        let bodies = self.durability.recorded(id, record, &self.bodies);
+        self.judge(5, bodies);
+        self.monotone.recorded(id, record);
+        let certificate = self.certificates.check(id, record);
+        self.judge(9, certificate);
+        match record {
+            Record::Committed(certificate) => self.judge(1, agreement::decided(id, &certificate.claim, facts)),
+            Record::Prepared(certificate) => {
+                let finding = self.prepared.hold(id, &certificate.claim);
+                self.judge(14, finding);
+            }
+            Record::Stable(proof) => self.order.certified(id, proof.vote),
+            Record::Evidence(evidence) => self.judge(11, accusation::stored(id, evidence, self.honest)),
+            _ => {}
+        }
+    }
+
+    /// Batches are proposed, by whichever replica.
+    pub fn proposed(&mut self, vote: &Signed<Vote>) {
+        self.validity.proposed(vote, &mut self.bodies);
+    }
+
+    /// A message of a correct replica leaves.
+    pub fn released(&mut self, id: ReplicaId, message: &Message) {
+        let finding = self.incrimination.released(id, message);
+        self.judge(4, finding);
+        let finding = self.durability.released(id, message);
+        self.judge(5, finding);
+    }
+
+    /// A correct replica gives a slot to its application. Whether it is the first one of all to do so.
+    pub fn executes(&mut self, id: ReplicaId, execution: &Execution, facts: &mut Facts, clients: &mut Clients) -> bool {
+        let finding = self.durability.executes(id, execution.slot);
+        self.judge(5, finding);
+        let finding = self.order.executes(id, execution);
+        self.judge(2, finding);
+        let finding = agreement::executes(id, execution, facts);
+        self.judge(1, finding.map(|_| ()));
+        if facts.slot(execution.slot).ops != (0, 0) || facts.slot(execution.slot).execution.is_some() {
+            return false;
+        }
+        let finding = self.order.first(execution, facts, clients);
+        self.judge(2, finding);
+        let finding = self.validity.executed(execution, facts, &mut self.bodies);
+        self.judge(3, finding);
+        true
+    }
+
+    /// The application of a correct replica has the results of a slot.
+    pub fn results(&mut self, id: ReplicaId, slot: Slot, results: &[Bytes], facts: &mut Facts) {
+        let finding = order::results(id, slot, results, facts);
+        self.judge(2, finding);
+    }
+
+    /// A correct replica answers.
+    pub fn replied(&mut self, id: ReplicaId, reply: &Reply) {
+        let finding = self.durability.executes(id, reply.signed.body.slot);
+        self.judge(5, finding);
+    }
+
+    /// A correct replica's state after a checkpoint slot, as it executed it.
+    pub fn snapshot(&mut self, id: ReplicaId, snapshot: &Snapshot) {
+        let finding = self.state.executed(id, snapshot);
+        self.judge(6, finding);
+    }
+
+    /// A correct replica took over a state.
+    pub fn restored(&mut self, id: ReplicaId, snapshot: &Snapshot) {
+        let finding = self.order.restored(id, snapshot);
+        self.judge(2, finding);
+        let finding = self.state.restored(id, snapshot);
+        self.judge(6, finding);
+    }
+
+    /// A correct replica took a step. Its state before, if that was another.
+    #[inline]
+    pub fn stepped(&mut self, id: ReplicaId, state: State) -> Option<State> {
+        let (before, finding) = self.monotone.stepped(id, state)?;
+        self.judge(8, finding);
+        Some(before)
+    }
+
+    /// A correct replica came back from its disk, with the state after a slot.
+    pub fn recovered(&mut self, id: ReplicaId, state: State, from: Slot) {
+        self.order.recovered(id, from);
+        let finding = self.monotone.recovered(id, state);
+        self.judge(8, finding);
+    }
+
+    /// How much a correct replica holds.
+    pub fn weigh(&mut self, id: ReplicaId, footprint: &Footprint) {
+        let finding = self.memory.weigh(id, footprint);
+        self.judge(7, finding);
+    }
+
+    /// The most that a correct replica ever held.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.memory.peak()
+    }
+}

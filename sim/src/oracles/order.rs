@@ -1,0 +1,110 @@
+//! O2: slots in order, each request once, the same results everywhere (`docs/protocol.md` O2).
+
+use super::{Finding, agreement};
+use crate::crypto::mix;
+use crate::disk::Snapshot;
+use crate::facts::Facts;
+use crate::workload::Clients;
+use cretoai_core::bytes::Bytes;
+use cretoai_core::checkpoint::CheckpointVote;
+use cretoai_core::hash::Digest;
+use cretoai_core::outbox::Execution;
+use cretoai_core::types::{ReplicaId, Slot};
+use std::collections::BTreeMap;
+
+/// Where each replica is.
+#[derive(Debug)]
+pub(super) struct Order {
+    last: Vec<Slot>,
+    /// Certified states that replicas hold, by replica and slot.
+    certified: BTreeMap<(ReplicaId, Slot), Digest>,
+    /// Requests that no client of this run made, and where they were executed.
+    foreign: BTreeMap<Digest, Slot>,
+}
+
+impl Order {
+    pub(super) fn new(n: u16) -> Self {
+        Self { last: vec![Slot(0); usize::from(n)], certified: BTreeMap::new(), foreign: BTreeMap::new() }
+    }
+
+    /// A replica executes a slot, which must be the next one.
+    pub(super) fn executes(&mut self, id: ReplicaId, execution: &Execution) -> Finding {
+        let last = &mut self.last[id.index()];
+        let due = last.next();
+        *last = execution.slot;
+        if execution.slot == due {
+            return Ok(());
+        }
+        Err(format!("{id} executes {} where {due} is due", execution.slot))
+    }
+
+    /// A slot is executed for the first time. None of its requests may have been executed in another.
+    pub(super) fn first(&mut self, execution: &Execution, facts: &mut Facts, clients: &mut Clients) -> Finding {
+        let start = u32::try_from(facts.executed.len()).expect("fewer than 2^32 executions");
+        let mut finding = Ok(());
+        for request in &execution.requests {
+            let id = request.id();
+            let before = match clients.numbers.get(&id) {
+                Some(number) => {
+                    facts.executed.push(number);
+                    clients.executed(number, execution.slot.0).map(Slot)
+                }
+                None => self.foreign.insert(id, execution.slot).filter(|slot| *slot != execution.slot),
+            };
+            if let Some(before) = before {
+                finding = Err(format!("request {id:?} executes in {}, and executed in {before}", execution.slot));
+            }
+        }
+        let new = &facts.executed[start as usize..];
+        let twice = (1..new.len()).any(|at| new[..at].contains(&new[at]));
+        if twice {
+            finding = Err(format!("{} executes a request twice", execution.slot));
+        }
+        let end = u32::try_from(facts.executed.len()).expect("fewer than 2^32 executions");
+        let slot = facts.slot(execution.slot);
+        slot.ops = (start, end);
+        slot.execution = Some(agreement::fingerprint(execution));
+        finding
+    }
+
+    /// A replica holds proof of a state.
+    pub(super) fn certified(&mut self, id: ReplicaId, vote: CheckpointVote) {
+        self.certified.insert((id, vote.slot), vote.state);
+        // Proofs far behind will not be asked for.
+        let old = vote.slot.minus(1000);
+        while let Some(first) = self.certified.range((id, Slot(0))..(id, old)).next().map(|(key, _)| *key) {
+            self.certified.remove(&first);
+        }
+    }
+
+    /// A replica leaves out slots because it took over a state, which must be certified.
+    pub(super) fn restored(&mut self, id: ReplicaId, snapshot: &Snapshot) -> Finding {
+        let slot = snapshot.core.slot;
+        self.last[id.index()] = slot;
+        let state = snapshot.core.manifest(snapshot.hashes.clone()).state();
+        match self.certified.get(&(id, slot)) {
+            Some(certified) if *certified == state => Ok(()),
+            Some(certified) => Err(format!("{id} takes over state {state:?} at {slot}, where {certified:?} is certified")),
+            None => Err(format!("{id} takes over a state at {slot}, of which it holds no certificate")),
+        }
+    }
+
+    /// A replica came back with the state after a slot.
+    pub(super) fn recovered(&mut self, id: ReplicaId, from: Slot) {
+        self.last[id.index()] = from;
+    }
+}
+
+/// The results of a slot at a replica, which must be everybody's, also after a restart.
+pub(super) fn results(id: ReplicaId, slot: Slot, results: &[Bytes], facts: &mut Facts) -> Finding {
+    let hash = |hash, result: &Bytes| {
+        let (words, tail) = result.0.as_chunks::<8>();
+        let hash = words.iter().fold(mix(hash, result.0.len() as u64), |hash, word| mix(hash, u64::from_le_bytes(*word)));
+        tail.iter().fold(hash, |hash, byte| mix(hash, u64::from(*byte)))
+    };
+    let found = results.iter().fold(slot.0, hash);
+    match facts.slot(slot).results.replace(found) {
+        Some(known) if known != found => Err(format!("{id} has other results for {slot} than others, or than before")),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,278 @@
+//! What Byzantine replicas do. Each owns its own key and nothing else.
+
+use super::rule::Kind;
+use serde::{Deserialize, Serialize};
+
+/// A Byzantine replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Byzantine {
+    /// Which.
+    pub replica: u16,
+    /// What it does.
+    pub behaviour: Behaviour,
+}
+
+/// What a Byzantine replica does. Unless said otherwise it follows the protocol in everything else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Behaviour {
+    /// It says nothing, ever.
+    Silent,
+    /// It follows the protocol, then stops for good.
+    CrashStop {
+        /// When.
+        at_us: u64,
+    },
+    /// As primary it proposes two batches for a slot, one to each half of the others, and votes for both.
+    EquivocatingPrimary {
+        /// How many of its slots.
+        per_mille: u32,
+        /// Who gets the first batch; a new random half for each slot when empty.
+        #[serde(default)]
+        half: Vec<u16>,
+    },
+    /// It votes in both phases for every digest it hears of, without holding anything.
+    DoubleVoter,
+    /// Two complete replicas run with its key, each connected to some of the others.
+    Twin {
+        /// Who is connected to the first; random, and new at each change, when empty.
+        #[serde(default)]
+        first: Vec<u16>,
+        /// How often the others are divided anew; never when 0.
+        #[serde(default)]
+        change_every_us: u64,
+        /// How often one of the others is connected to both.
+        #[serde(default)]
+        both_per_mille: u32,
+    },
+    /// What it sends leaves late.
+    Delayer {
+        /// Of these kinds; of all when empty.
+        #[serde(default)]
+        kinds: Vec<Kind>,
+        /// By how much.
+        delay_us: u64,
+        /// Up to this much more, at random.
+        #[serde(default)]
+        jitter_us: u64,
+    },
+    /// Some of what it sends says one view or slot more or less, or another digest; differently to each receiver.
+    Mutator {
+        /// How many of its messages.
+        per_mille: u32,
+        /// How many at the most; no limit when 0.
+        #[serde(default)]
+        limit: u32,
+        /// Of these kinds; of all it signs when empty.
+        #[serde(default)]
+        kinds: Vec<Kind>,
+    },
+    /// It keeps messages from some replicas.
+    Withholder {
+        /// Of these kinds; of all when empty.
+        #[serde(default)]
+        kinds: Vec<Kind>,
+        /// From these; from all when empty.
+        #[serde(default)]
+        from: Vec<u16>,
+    },
+    /// It takes no notice of what some authors make, and never proposes it.
+    Censor {
+        /// Which authors.
+        authors: Vec<u16>,
+    },
+    /// Its proposals claim another time.
+    TimeLiar {
+        /// By how much; the same moment for ever when absent.
+        #[serde(default)]
+        offset_us: Option<i64>,
+    },
+    /// As the primary of a new view it sends a NEW-VIEW that is wrong.
+    NewViewLiar {
+        /// How.
+        lie: NewViewLie,
+    },
+    /// Its VIEW-CHANGE is wrong.
+    ViewChangeLiar {
+        /// How.
+        lie: ViewChangeLie,
+    },
+    /// It sends VIEW-CHANGEs and NEW-VIEWs for view after view, up to the largest there is.
+    ViewSpammer {
+        /// How often.
+        period_us: u64,
+    },
+    /// It sends many messages, valid and useless.
+    Flooder {
+        /// How many in a second, to each of the others.
+        per_second: u32,
+        /// Of these kinds (votes, vertices, STATUS and FETCH are known); of all of these when empty.
+        #[serde(default)]
+        kinds: Vec<Kind>,
+    },
+    /// It sends again what it received, to anyone and at any time, and from other senders too.
+    Replayer {
+        /// How many of the messages it receives.
+        per_mille: u32,
+        /// How much later at the most.
+        delay_us: u64,
+    },
+    /// It signs its votes many times over, with different bytes where the scheme has them, and other statements'
+    /// signatures and signers that do not exist.
+    Forger {
+        /// How many forged messages for each that it receives, in thousandths.
+        per_mille: u32,
+    },
+    /// As author it makes two vertices of one height, hides some, and names parents that do not exist.
+    DagLiar {
+        /// How many of its vertices.
+        per_mille: u32,
+    },
+    /// It runs with an empty memory and disk after each of these moments: an honest program with a lost disk.
+    Amnesiac {
+        /// When it loses everything.
+        at_us: Vec<u64>,
+    },
+    /// It says exactly this, and otherwise listens.
+    Script {
+        /// What it says.
+        steps: Vec<ScriptStep>,
+        /// The batches that it speaks of.
+        #[serde(default)]
+        batches: Vec<ScriptBatch>,
+        /// Also follow the protocol.
+        #[serde(default)]
+        honest: bool,
+    },
+}
+
+/// How a NEW-VIEW is wrong. All but the last four can be proved from the primary's own signed bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NewViewLie {
+    /// A slot that is claimed is left out of `O`.
+    OmitSlot,
+    /// A slot that nobody claims is in `O`.
+    ExtraSlot,
+    /// `O` has a digest that nobody claims.
+    OtherDigest,
+    /// A claimed slot is NULL in `O`.
+    Nullify,
+    /// `h*` is higher than any.
+    WrongStable,
+    /// A VIEW-CHANGE too few, and one of the others twice.
+    DuplicateSigner,
+    /// One of the VIEW-CHANGEs is for another view.
+    OtherView,
+    /// A certificate is missing.
+    NoCertificate,
+    /// A certificate lacks a vote.
+    ThinCertificate,
+    /// Two different NEW-VIEWs, one to each half.
+    Two,
+    /// It is never sent.
+    Withhold,
+}
+
+/// How a VIEW-CHANGE is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ViewChangeLie {
+    /// It claims to be prepared for something, without a certificate.
+    Invent,
+    /// The same, with a certificate that lacks votes.
+    InventThin,
+    /// It claims nothing.
+    Forget,
+    /// Two different bodies, one to each half.
+    Two,
+    /// An entry lies outside the window.
+    OutOfWindow,
+    /// A claim is of a view that is not below the new one.
+    FutureView,
+    /// Its stable checkpoint is older than the one it has.
+    OldStable,
+    /// Its stable checkpoint is newer than any.
+    FutureStable,
+}
+
+/// One thing that a scripted replica says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptStep {
+    /// When.
+    pub at_us: u64,
+    /// To whom; to all others when empty.
+    #[serde(default)]
+    pub to: Vec<u16>,
+    /// What.
+    pub say: ScriptAction,
+}
+
+/// A batch that a script speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptBatch {
+    /// Its name in the script.
+    pub name: String,
+    /// The vertices in it, by the order in which the replica came to hold them, from 0 on.
+    pub vertices: Vec<u32>,
+    /// How far its time is ahead of the replica's clock when it is first used.
+    #[serde(default)]
+    pub ts_offset_us: i64,
+}
+
+/// What a scripted replica says. `batch` is a name of a batch, or `null` for NULL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ScriptAction {
+    /// A PRE-PREPARE.
+    Propose {
+        /// The view.
+        view: u64,
+        /// The slot.
+        slot: u64,
+        /// What.
+        batch: String,
+    },
+    /// A PREPARE.
+    Prepare {
+        /// The view.
+        view: u64,
+        /// The slot.
+        slot: u64,
+        /// For what.
+        batch: String,
+    },
+    /// A COMMIT.
+    Commit {
+        /// The view.
+        view: u64,
+        /// The slot.
+        slot: u64,
+        /// For what.
+        batch: String,
+    },
+    /// A CHECKPOINT with a digest that is nobody's.
+    Checkpoint {
+        /// The slot.
+        slot: u64,
+    },
+    /// A VIEW-CHANGE with these claims, each (slot, view, batch), that nothing proves.
+    ViewChange {
+        /// The view.
+        view: u64,
+        /// The claims to be prepared.
+        #[serde(default)]
+        prepared: Vec<(u64, u64, String)>,
+        /// The votes.
+        #[serde(default)]
+        voted: Vec<(u64, u64, String)>,
+    },
+    /// A vertex that the replica holds.
+    Vertex {
+        /// Which, by the order in which it came to hold them.
+        vertex: u32,
+    },
+}

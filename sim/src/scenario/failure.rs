@@ -1,0 +1,163 @@
+//! Failure files: all that is needed to see a failure again.
+
+use super::error::LoadError;
+use super::{Scenario, check, parse};
+use crate::plan::Plan;
+use crate::report::{RunReport, Verdict};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The version of failure files that this program reads and writes.
+pub const FORMAT: u64 = 1;
+
+/// A run that failed, and everything it depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailureFile {
+    /// The version of the format.
+    pub format: u64,
+    /// The program that wrote it.
+    pub build: String,
+    /// The name of the scenario.
+    pub scenario: String,
+    /// The text of the scenario.
+    pub scenario_text: String,
+    /// The seed.
+    pub seed: u64,
+    /// How it went.
+    pub verdict: Verdict,
+    /// The hash over all events.
+    pub hash: String,
+    /// How many there were.
+    pub events: u64,
+    /// What was run: the scenario and the seed, expanded. This is what a replay runs.
+    pub plan: Plan,
+}
+
+/// The part of a failure file that decides how to read the rest.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    format: Option<serde_json::Value>,
+}
+
+impl FailureFile {
+    /// Of a run.
+    #[must_use]
+    pub fn new(scenario: &Scenario, plan: &Plan, report: &RunReport) -> Self {
+        Self {
+            format: FORMAT,
+            build: build(),
+            scenario: scenario.name.clone(),
+            scenario_text: scenario.text.clone(),
+            seed: plan.seed,
+            verdict: report.verdict.clone(),
+            hash: report.hash.clone(),
+            events: report.events,
+            plan: plan.clone(),
+        }
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`LoadError`] in one line, if the file cannot be read, is of a newer format, or cannot be run.
+    pub fn read(file: &str) -> Result<Self, LoadError> {
+        let remedy = "give a failure file that `cretoai-sim campaign` wrote";
+        let text = fs::read_to_string(file)
+            .map_err(|error| LoadError::whole(file, format!("cannot be read: {error}"), remedy))?;
+        Self::parse(&text).map_err(|error| error.in_file(file))
+    }
+
+    fn parse(text: &str) -> Result<Self, LoadError> {
+        let head: Head = parse::json(text)?;
+        let Some(format) = head.format else {
+            let error = LoadError::at("format", None, "is missing");
+            return Err(error.remedy("give a failure file that `cretoai-sim campaign` wrote"));
+        };
+        match format.as_u64() {
+            Some(FORMAT) => {}
+            Some(newer) if newer > FORMAT => {
+                let problem = format!("newer than this program, which reads format {FORMAT}");
+                let error = LoadError::at("format", Some(newer.to_string()), problem);
+                return Err(error.remedy("use a newer cretoai-sim, or repeat the run with its scenario and seed"));
+            }
+            _ => {
+                let error = LoadError::at("format", Some(format.to_string()), format!("must be {FORMAT}"));
+                return Err(error.remedy("give a failure file that `cretoai-sim campaign` wrote"));
+            }
+        }
+        let failure: Self = parse::json(text)?;
+        // The scenario says whether more than f Byzantine replicas are meant.
+        let scenario = Scenario::parse(&failure.scenario, "scenario_text", &failure.scenario_text)
+            .map_err(|error| LoadError::at("scenario_text", None, error.to_string()))?;
+        check::check(&failure.plan, scenario.allow_more_than_f)?;
+        Ok(failure)
+    }
+
+    /// Writes it into a folder, which is made if it is not there. Where it is now.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn write(&self, folder: &Path) -> io::Result<PathBuf> {
+        fs::create_dir_all(folder)?;
+        let stem = self.scenario.rsplit(['/', '\\']).next().unwrap_or("run");
+        let stem = stem.strip_suffix(".toml").unwrap_or(stem);
+        let path = folder.join(format!("{stem}-{}.json", self.seed));
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+}
+
+/// This program.
+#[must_use]
+pub fn build() -> String {
+    concat!("cretoai-sim ", env!("CARGO_PKG_VERSION")).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Failure;
+
+    fn failure() -> FailureFile {
+        let scenario = Scenario::load("demo").unwrap();
+        let plan = scenario.plan(7).unwrap();
+        let what = Failure { oracle: "O1".into(), sentence: "two batches in s1".into(), at_ns: 5, event: 9 };
+        FailureFile {
+            format: FORMAT,
+            build: build(),
+            scenario: "demo".into(),
+            scenario_text: scenario.text,
+            seed: 7,
+            verdict: Verdict::Safety(what),
+            hash: "00ff".into(),
+            events: 10,
+            plan,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let text = serde_json::to_string_pretty(&failure()).unwrap();
+        assert_eq!(FailureFile::parse(&text), Ok(failure()));
+    }
+
+    #[test]
+    fn newer_and_broken_files_are_refused_in_one_line() {
+        let text = serde_json::to_string_pretty(&failure()).unwrap();
+        let said = |text: &str| FailureFile::parse(text).unwrap_err().in_file("f.json").to_string();
+        let newer = text.replace("\"format\": 1", "\"format\": 2, \"nobody\": \"knows\"");
+        assert!(said(&newer).starts_with("f.json: format = 2: newer than this program"), "{}", said(&newer));
+        assert!(said(&text[..text.len() / 2]).contains("not JSON"), "{}", said(&text[..text.len() / 2]));
+        let unknown = text.replace("\"seed\": 7", "\"sead\": 7");
+        assert!(said(&unknown).contains(": sead: unknown key; did you mean `seed`?"), "{}", said(&unknown));
+        let outside = text.replace("\"n\": 4", "\"n\": 400");
+        assert!(said(&outside).contains("plan.n = 400: must be from 1 to 128"), "{}", said(&outside));
+        assert_eq!(said("[]").lines().count(), 1);
+    }
+}

@@ -1,0 +1,230 @@
+//! From the text of a scenario file to its values, and from an error in it to a line and a key.
+
+use super::error::{LoadError, in_plain_words};
+use crate::plan::Plan;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_path_to_error::{Path, Segment, Track};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use toml::de::{DeTable, DeValue};
+
+/// The version of scenario files that this program reads.
+pub(crate) const VERSION: u64 = 1;
+
+/// A scenario file, value by value.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Values {
+    #[serde(rename = "version")]
+    _version: IgnoredAny, // looked at before everything else
+    pub(super) title: String,
+    pub(super) description: String,
+    #[serde(default)]
+    pub(super) must_fail: Option<String>,
+    #[serde(default)]
+    pub(super) allow_more_than_f: bool,
+    pub(super) swarm: Option<Swarm>,
+    pub(super) plan: Option<Plan>,
+}
+
+/// That the plan is derived from the seed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Swarm {}
+
+/// The text of a scenario file with its structure.
+#[derive(Debug)]
+pub(super) struct Document<'a> {
+    text: &'a str,
+    table: DeTable<'a>,
+}
+
+impl<'a> Document<'a> {
+    /// Reads the structure.
+    pub(super) fn parse(text: &'a str) -> Result<Self, LoadError> {
+        match DeTable::parse(text) {
+            Ok(table) => Ok(Self { text, table: table.into_inner() }),
+            Err(error) => {
+                let line = error.span().map(|span| line_of(text, span.start));
+                let problem = format!("not TOML: {}", error.message());
+                Err(LoadError { line, ..LoadError::whole("", problem, "correct the line") })
+            }
+        }
+    }
+
+    /// Reads the version, which decides how to read the rest.
+    pub(super) fn check_version(&self) -> Result<(), LoadError> {
+        let Some(value) = self.table.get("version") else {
+            let error = LoadError::at("version", None, "is missing");
+            return Err(error.remedy(format!("write `version = {VERSION}` at the top")));
+        };
+        let shown = shown(value.get_ref());
+        let number = shown.parse::<u64>().ok();
+        let error = |problem: &str| {
+            let error = LoadError::at("version", Some(shown.clone()), problem);
+            LoadError { line: Some(line_of(self.text, value.span().start)), ..error }
+        };
+        match number {
+            Some(VERSION) => Ok(()),
+            Some(newer) if newer > VERSION => {
+                let problem = format!("newer than this program, which reads version {VERSION}");
+                Err(error(&problem).remedy("use a newer cretoai-sim"))
+            }
+            _ => Err(error(&format!("must be {VERSION}")).remedy(format!("write `version = {VERSION}`"))),
+        }
+    }
+
+    /// Reads the values.
+    pub(super) fn values(&self) -> Result<Values, LoadError> {
+        let mut track = Track::new();
+        let deserializer = toml::Deserializer::parse(self.text);
+        let result = deserializer.and_then(|deserializer| {
+            Values::deserialize(serde_path_to_error::Deserializer::new(deserializer, &mut track))
+        });
+        result.map_err(|error| {
+            let path = steps(&track.path());
+            let (problem, missing, remedy) = in_plain_words(error.message());
+            self.complain(path, missing, problem).remedy(remedy)
+        })
+    }
+
+    /// An error about a value that the file has, or should have.
+    fn complain(&self, mut path: Vec<String>, missing: Option<String>, problem: String) -> LoadError {
+        let value = if missing.is_some() { None } else { self.value_at(&path) };
+        path.extend(missing);
+        let error = LoadError::at(join(&path), value, problem);
+        LoadError { line: self.line_at(&path), ..error }
+    }
+
+    /// The same error, with the line that it is about, if its key is in the file.
+    pub(super) fn with_line(&self, error: LoadError) -> LoadError {
+        let path = split(&error.key);
+        LoadError { line: self.line_at(&path), ..error }
+    }
+
+    fn line_at(&self, path: &[String]) -> Option<usize> {
+        let (span, _) = self.follow(path)?;
+        Some(line_of(self.text, span.start))
+    }
+
+    fn value_at(&self, path: &[String]) -> Option<String> {
+        match self.follow(path)? {
+            (_, Some(value)) if !matches!(value, DeValue::Table(_)) => Some(shown(value)),
+            _ => None,
+        }
+    }
+
+    /// As far along a path as the file goes: where that is, and the value if it is the end of the path.
+    fn follow(&self, path: &[String]) -> Option<(Range<usize>, Option<&DeValue<'a>>)> {
+        let (first, rest) = path.split_first()?;
+        let (key, value) = self.table.iter().find(|(key, _)| key.get_ref() == first)?;
+        let (mut span, mut value) = (key.span(), value.get_ref());
+        for step in rest {
+            let next = match value {
+                DeValue::Table(table) => {
+                    let found = table.iter().find(|(key, _)| key.get_ref() == step);
+                    found.map(|(key, value)| (key.span(), value.get_ref()))
+                }
+                DeValue::Array(list) => {
+                    let found = step.parse::<usize>().ok().and_then(|at| list.get(at));
+                    found.map(|value| (value.span(), value.get_ref()))
+                }
+                _ => None,
+            };
+            let Some(next) = next else { return Some((span, None)) };
+            (span, value) = next;
+        }
+        Some((span, Some(value)))
+    }
+}
+
+/// Reads a JSON document into values.
+pub(super) fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, LoadError> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let mut path = steps(error.path());
+        let inner = error.into_inner();
+        if !inner.is_data() {
+            let problem = format!("not JSON: {inner}");
+            return LoadError { line: Some(inner.line()), ..LoadError::whole("", problem, "restore the file") };
+        }
+        let message = inner.to_string();
+        let message = message.split(" at line ").next().unwrap_or_default();
+        let (problem, missing, remedy) = in_plain_words(message);
+        path.extend(missing);
+        LoadError { line: Some(inner.line()), ..LoadError::at(join(&path), None, problem).remedy(remedy) }
+    })
+}
+
+/// Reads a plan from a value that was put together.
+pub(super) fn plan(value: serde_json::Value) -> Result<Plan, LoadError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let mut path = vec!["plan".to_owned()];
+        path.extend(steps(error.path()));
+        let (problem, missing, remedy) = in_plain_words(&error.into_inner().to_string());
+        path.extend(missing);
+        LoadError::at(join(&path), None, problem).remedy(remedy)
+    })
+}
+
+/// The tables of a file as they are in it, for laying them over others.
+pub(super) fn tables(text: &str) -> BTreeMap<String, serde_json::Value> {
+    toml::from_str(text).expect("a text that was read before")
+}
+
+fn steps(path: &Path) -> Vec<String> {
+    let step = |segment: &Segment| match segment {
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Map { key } => Some(key.clone()),
+        Segment::Enum { variant } => Some(variant.clone()),
+        Segment::Unknown => None,
+    };
+    path.iter().filter_map(step).collect()
+}
+
+/// `a.b[2].c` of its parts.
+fn join(path: &[String]) -> String {
+    let mut key = String::new();
+    for step in path {
+        if step.parse::<usize>().is_ok() {
+            key += &format!("[{step}]");
+        } else {
+            let dot = if key.is_empty() { "" } else { "." };
+            key += &format!("{dot}{step}");
+        }
+    }
+    key
+}
+
+/// The parts of `a.b[2].c`.
+fn split(key: &str) -> Vec<String> {
+    let parts = key.split(['.', '[']).map(|part| part.trim_end_matches(']').to_owned());
+    parts.filter(|part| !part.is_empty()).collect()
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+fn shown(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Datetime(moment) => moment.to_string(),
+        DeValue::Array(list) => {
+            let list: Vec<String> = list.iter().map(|value| shown(value.get_ref())).collect();
+            format!("[{}]", list.join(", "))
+        }
+        DeValue::Table(table) => {
+            let show = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| -> String {
+                let key: &std::borrow::Cow<'_, str> = key.get_ref();
+                format!("{key} = {}", shown(value.get_ref()))
+            };
+            let list: Vec<String> = table.iter().map(show).collect();
+            format!("{{ {} }}", list.join(", "))
+        }
+    }
+}
