@@ -5,8 +5,11 @@ use crate::time::{Duration, Instant};
 use crate::types::ReplicaId;
 use std::collections::BTreeMap;
 
-/// Things asked for at once, at the most; what does not fit is asked for when something else arrives.
+/// Things asked for at once, at the most; what does not fit is asked for when there is room again.
 pub const MAX_WANTED: usize = 4096;
+
+/// Of these, how many may be such that anyone can make a replica ask for.
+const MAX_UNCERTAIN: usize = MAX_WANTED / 4;
 
 /// The table of open requests: each is repeated, to another replica each time, until it is answered or given up.
 #[derive(Clone, Debug)]
@@ -16,6 +19,7 @@ pub struct FetchTable {
     retry: Duration,
     wanted: BTreeMap<FetchItem, Wanted>,
     earliest: Option<Instant>,
+    refused: bool,
 }
 
 /// How long an item is asked for.
@@ -39,12 +43,23 @@ impl FetchTable {
     /// An empty table that asks again after `retry`.
     #[must_use]
     pub fn new(me: ReplicaId, n: u16, retry: Duration) -> Self {
-        Self { me, n, retry, wanted: BTreeMap::new(), earliest: None }
+        Self { me, n, retry, wanted: BTreeMap::new(), earliest: None, refused: false }
     }
 
     /// Asks for an item from now on, `first` replica first.
     pub fn want(&mut self, item: FetchItem, first: ReplicaId, until: Until, now: Instant) {
-        if self.wanted.contains_key(&item) || MAX_WANTED <= self.wanted.len() || self.n == 1 {
+        if self.n == 1 {
+            return;
+        }
+        if let Some(known) = self.wanted.get_mut(&item) {
+            if until == Until::Found {
+                known.until = until;
+            }
+            return;
+        }
+        let room = if until == Until::Found { MAX_WANTED } else { MAX_UNCERTAIN };
+        if room <= self.wanted.len() {
+            self.refused |= until == Until::Found;
             return;
         }
         let next = if first == self.me { self.after(first) } else { first };
@@ -56,6 +71,13 @@ impl FetchTable {
         let next = |id: ReplicaId| ReplicaId((id.0 + 1) % self.n);
         let candidate = next(id);
         if candidate == self.me { next(candidate) } else { candidate }
+    }
+
+    /// Whether something did not fit and there is room for it now. Told once.
+    pub fn has_room_again(&mut self) -> bool {
+        let has_room = self.refused && self.wanted.len() < MAX_WANTED / 2;
+        self.refused &= !has_room;
+        has_room
     }
 
     /// Stops asking. Returns whether it was asked for.

@@ -91,10 +91,11 @@ impl Ledger {
         &self.frontier
     }
 
-    /// What would become of a request if its vertex were finalized right now (`docs/protocol.md` D7).
+    /// What would become of a request if its vertex were finalized now (`docs/protocol.md` D7). The effective time
+    /// stands still while nothing is ordered, so it is the clock that says what the next slot's would be.
     #[must_use]
-    pub fn judge(&self, request: &ClientRequest, author: ReplicaId) -> Fate {
-        self.seen.judge(request, author, self.time)
+    pub fn judge(&self, request: &ClientRequest, author: ReplicaId, now: Instant) -> Fate {
+        self.seen.judge(request, author, now.max(Instant(self.time.0.saturating_add(1))))
     }
 
     /// Finalizes the next slot; `None` is the NULL batch. `body` gives the body of each listed vertex.

@@ -196,11 +196,31 @@ impl Signed<ViewChange> {
 }
 
 impl Message {
-    /// Whether the message must pass the durability gate: everything but unsigned requests and bodies, since
+    /// Whether the message must pass the durability gate: everything but what is unsigned, since
     /// whatever holds a signature may hold one of this replica's (`docs/protocol.md` G3).
     #[must_use]
     pub fn is_gated(&self) -> bool {
-        !matches!(self, Self::Fetch(_) | Self::Data(_))
+        match self {
+            Self::Fetch(_) => false,
+            // A batch holds no signature; it is queued all the same, not to overtake the proof that goes before it.
+            Self::Data(data) => matches!(**data, Data::Batch(_)),
+            _ => true,
+        }
+    }
+
+    /// Whose statement about the protocol's progress it is: votes and proposals of every kind. None for what
+    /// carries several statements or none, and for vertices, which a replica may have to be given back.
+    #[must_use]
+    pub fn speaker(&self) -> Option<ReplicaId> {
+        match self {
+            Self::PrePrepare(message) => Some(message.vote.signer),
+            Self::Vote(vote) => Some(vote.signer),
+            Self::Checkpoint(vote) => Some(vote.signer),
+            Self::ViewChange(message) => Some(message.signed.signer),
+            Self::NewView(message) => Some(message.signed.signer),
+            Self::Status(status) => Some(status.signer),
+            Self::Vertex(_) | Self::Certificates(_) | Self::StableCheckpoint(_) | Self::Fetch(_) | Self::Data(_) => None,
+        }
     }
 
     /// The kind's name as PBFT writes it.

@@ -258,14 +258,15 @@ impl Pool {
         Some(self.held.get(id)?.pending?.since)
     }
 
-    /// The finalized state was replaced: every vertex is judged anew.
-    pub fn reopen(&mut self, frontier: &Frontier, now: Now) {
+    /// The finalized state was replaced by that after `executed`: every vertex is judged anew.
+    pub fn reopen(&mut self, executed: Slot, frontier: &Frontier, now: Now) {
         self.pending.clear();
         self.proposable.clear();
         self.changes += 1;
         self.open.iter_mut().for_each(Vec::clear);
         for (id, held) in &mut self.held {
             held.pending = None;
+            held.open_in = held.open_in.filter(|slot| executed < *slot);
             held.settled = matches!(frontier.judge(&held.vertex), Verdict::Duplicate | Verdict::Dead);
             if !held.settled {
                 self.open[held.vertex.author().index()].push(*id);
@@ -303,6 +304,13 @@ impl Pool {
                 self.proposable.insert(key);
             }
         }
+    }
+
+    /// A slot was executed: vertices that only another batch for it listed are open to be proposed again.
+    pub fn close(&mut self, slot: Slot) {
+        let left: Vec<VertexId> =
+            self.open.iter().flatten().filter(|id| self.held[*id].open_in == Some(slot)).copied().collect();
+        left.iter().for_each(|id| self.set_open(id, None));
     }
 
     /// A view was installed: no slot of it is open yet, and nothing was forwarded to its primary.

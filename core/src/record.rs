@@ -6,6 +6,7 @@ use crate::checkpoint::{CheckpointCertificate, CheckpointVote};
 use crate::evidence::Evidence;
 use crate::hash::Digest;
 use crate::message::{NewViewMessage, ViewChangeMessage};
+use crate::replica::Halt;
 use crate::types::{Slot, View};
 use crate::vertex::SignedVertex;
 use serde::{Deserialize, Serialize};
@@ -38,4 +39,6 @@ pub enum Record {
     StateInstalled(Slot),
     /// Proof of another replica's fault.
     Evidence(Arc<Evidence>),
+    /// This replica stopped for good.
+    Halted(Halt),
 }

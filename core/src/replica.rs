@@ -36,12 +36,14 @@ use crate::ledger::Ledger;
 use crate::message::{Message, NewViewMessage, Signed};
 use crate::outbox::Outbox;
 use crate::pool::{Now, Pool};
+use crate::record::Record;
 use crate::signature::{Signer, Statement};
 use crate::slots::SlotLog;
 use crate::time::Instant;
 use crate::timers::Timers;
 use crate::types::{ReplicaId, Slot, View};
 use crate::verify::Verified;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -97,7 +99,7 @@ pub struct Replica {
 
 /// The fault assumption is broken, or a rule was that nothing but this replica's own fault can break. It votes no
 /// more, executes no more, and serves what it has (`docs/protocol.md` X10, X11).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Halt {
     /// Two certificates decide one slot differently.
     ContradictingCommits(Slot),
@@ -162,6 +164,9 @@ impl Replica {
     pub fn step(&mut self, now: Instant, input: Input<'_>, out: &mut Outbox) -> Result<(), Ignored> {
         assert!(self.now <= now, "time went backwards: {} then {now}", self.now);
         self.now = now;
+        if self.resuming {
+            self.resume(out);
+        }
         let done = match input {
             Input::Message(link, message) => self.on_message(link, message, out),
             Input::Tick => self.on_tick(out),
@@ -174,6 +179,10 @@ impl Replica {
     }
 
     fn on_message(&mut self, link: ReplicaId, message: &Verified<Message>, out: &mut Outbox) -> Result<(), Ignored> {
+        // What this replica said it knows; what others make it say with its key it must not repeat (M15).
+        if message.get().speaker() == Some(self.config.id) {
+            return Err(Ignored::Duplicate);
+        }
         match message.get() {
             Message::Vertex(vertex) => self.on_vertex(vertex, out),
             Message::PrePrepare(pre_prepare) => self.on_pre_prepare(pre_prepare, out),
@@ -241,8 +250,11 @@ impl Replica {
         exec < self.low() || self.log.high() <= exec || decided(exec.next())
     }
 
-    fn halt(&mut self, halt: Halt) {
-        self.halted.get_or_insert(halt);
+    fn halt(&mut self, halt: Halt, out: &mut Outbox) {
+        if self.halted.is_none() {
+            self.halted = Some(halt);
+            out.persist(Record::Halted(halt));
+        }
     }
 }
 

@@ -237,7 +237,10 @@ impl SlotState {
     pub fn enter_view(&mut self, early_counts: bool) -> Option<Arc<PrePrepare>> {
         self.proposal = None;
         self.ballot.clear();
-        self.wanted.clear();
+        let decided = self.committed.as_ref().map(|committed| committed.claim.digest);
+        self.wanted.retain(|wanted| Some(*wanted) == decided);
+        let batches = std::mem::take(&mut self.batches);
+        self.batches = batches.into_iter().filter(|batch| self.needs_batch(batch.digest())).collect();
         let (early, proposal) = (self.early.take(), self.early_proposal.take());
         if !early_counts {
             return None;

@@ -4,9 +4,20 @@
 //! it says in another's name nobody accepts. Most adversaries keep a complete, honest replica (a *puppet*) for the
 //! parts of the protocol that they do not care to break, and stand between it and the network.
 
+mod craft;
+mod dag_liar;
+mod double_voter;
+mod equivocator;
+mod gatekeeper;
+mod liar;
+mod mutator;
+mod script;
 mod silent;
+mod spammer;
+mod time_liar;
+mod twin;
 
-use crate::plan::{Behaviour, Plan};
+use crate::plan::Behaviour;
 use crate::rng::Rng;
 use cretoai_core::committee::{Committee, ReplicaSet};
 use cretoai_core::config::Chain;
@@ -126,10 +137,32 @@ pub fn whole(to: Target) -> ReplicaSet {
 
 /// The adversary that behaves so.
 #[must_use]
-pub fn new(behaviour: &Behaviour, _plan: &Plan) -> Box<dyn Adversary> {
+pub fn new(behaviour: &Behaviour) -> Box<dyn Adversary> {
     match behaviour {
         Behaviour::Silent => Box::new(silent::Silent::from_start()),
         Behaviour::CrashStop { at_us } => Box::new(silent::Silent::from(*at_us)),
-        other => panic!("not yet: {other:?}"),
+        Behaviour::EquivocatingPrimary { per_mille, half } => {
+            Box::new(equivocator::Equivocator::new(*per_mille, half))
+        }
+        Behaviour::DoubleVoter => Box::new(double_voter::DoubleVoter::default()),
+        Behaviour::Twin { first, change_every_us, both_per_mille } => {
+            Box::new(twin::Twin::new(first, *change_every_us, *both_per_mille))
+        }
+        Behaviour::Delayer { kinds, delay_us, jitter_us } => {
+            Box::new(gatekeeper::Delayer::new(kinds, *delay_us, *jitter_us))
+        }
+        Behaviour::Mutator { per_mille, limit, kinds } => Box::new(mutator::Mutator::new(*per_mille, *limit, kinds)),
+        Behaviour::Withholder { kinds, from } => Box::new(gatekeeper::Withholder::new(kinds, from)),
+        Behaviour::Censor { authors } => Box::new(gatekeeper::Censor::new(authors)),
+        Behaviour::TimeLiar { offset_us } => Box::new(time_liar::TimeLiar::new(*offset_us)),
+        Behaviour::NewViewLiar { lie } => Box::new(liar::NewViewLiar::new(*lie)),
+        Behaviour::ViewChangeLiar { lie } => Box::new(liar::ViewChangeLiar::new(*lie)),
+        Behaviour::ViewSpammer { period_us } => Box::new(spammer::ViewSpammer::new(*period_us)),
+        Behaviour::Flooder { per_second, kinds } => Box::new(spammer::Flooder::new(*per_second, kinds)),
+        Behaviour::Replayer { per_mille, delay_us } => Box::new(spammer::Replayer::new(*per_mille, *delay_us)),
+        Behaviour::Forger { per_mille } => Box::new(spammer::Forger::new(*per_mille)),
+        Behaviour::DagLiar { per_mille } => Box::new(dag_liar::DagLiar::new(*per_mille)),
+        Behaviour::Amnesiac { at_us } => Box::new(gatekeeper::Amnesiac::new(at_us)),
+        Behaviour::Script { steps, batches, honest } => Box::new(script::Script::new(steps, batches, *honest)),
     }
 }

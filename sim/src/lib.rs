@@ -20,6 +20,7 @@ pub mod report;
 pub mod rng;
 pub mod rules;
 pub mod schedule;
+pub mod swarm;
 pub mod table;
 pub mod tallies;
 pub mod triggers;

@@ -71,10 +71,21 @@ impl SeenSet {
         if self.results.contains_key(&request.id()) {
             return Fate::Duplicate;
         }
-        if self.share <= self.taken[author.index()] {
+        if self.share <= self.taken_at(author, time) {
             return Fate::NoOp(NoOp::Full);
         }
         Fate::Executes
+    }
+
+    /// How much of its share an author uses at a time that may be later than that of the last slot: what will have
+    /// been dropped by then does not count.
+    fn taken_at(&self, author: ReplicaId, time: Instant) -> u64 {
+        let taken = self.taken[author.index()];
+        if taken < self.share {
+            return taken;
+        }
+        let passed = self.buckets.range(..time.0 / SECOND).flat_map(|(_, bucket)| &bucket.members);
+        taken - passed.filter(|(_, of)| *of == author).count() as u64
     }
 
     /// Takes a request that executes now; its result follows with [`complete`](Self::complete).

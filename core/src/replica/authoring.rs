@@ -94,7 +94,7 @@ impl Replica {
         if self.authoring.mine.contains(&request.id()) {
             return Err(Ignored::Duplicate);
         }
-        match self.ledger.judge(request, self.config.id) {
+        match self.ledger.judge(request, self.config.id, self.now) {
             Fate::Executes => {}
             Fate::Duplicate => return Err(Ignored::Duplicate),
             Fate::NoOp(_) => return Err(Ignored::Moot),
@@ -133,7 +133,7 @@ impl Replica {
         let mut room = self.chain.genesis.limits.vertex_bytes - self.parents_bytes();
         let mut payload = Vec::new();
         while let Some(request) = self.authoring.queue.pop_front() {
-            if self.ledger.judge(&request, self.config.id) != Fate::Executes {
+            if self.ledger.judge(&request, self.config.id, self.now) != Fate::Executes {
                 self.authoring.mine.remove(&request.id());
                 continue;
             }
@@ -192,15 +192,18 @@ impl Replica {
         }
         let verdict = self.ledger.frontier().judge(vertex);
         let settled = matches!(verdict, Verdict::Duplicate | Verdict::Dead);
-        let listed = if wanted { self.last_slot_listing(&id) } else { Slot(0) };
-        if settled && listed == Slot(0) && !self.change.needs_vertex(&id) {
+        let is_claimed = self.change.needs_vertex(&id);
+        let in_slot = self.last_slot_listing(&id);
+        // What a claim or a slot is about must not be crowded out by the author's other vertices.
+        let listed = if is_claimed { self.log.end() } else { in_slot };
+        if settled && listed == Slot(0) {
             return Err(Ignored::Moot);
         }
         if !self.pool.insert(vertex.clone(), settled, listed, self.ledger.frontier(), self.moment()) {
             return Err(Ignored::Full);
         }
         self.fetch_predecessor(vertex);
-        if wanted {
+        if wanted || listed > Slot(0) {
             self.on_body(out);
         }
         self.try_propose(out);
@@ -234,6 +237,7 @@ impl Replica {
 
     /// Forwards pending vertices that the primary seems not to have (D11).
     pub(super) fn forward_due(&mut self, out: &mut Outbox) {
+        self.status.forget_forward_deadline();
         let primary = self.chain.committee.primary(self.view);
         if !self.is_active() || primary == self.config.id {
             return;
@@ -254,7 +258,6 @@ impl Replica {
             let vertex = held.vertex.clone();
             self.send(Target::One(primary), Message::Vertex(vertex), out);
         }
-        self.status.forget_forward_deadline();
     }
 
     /// When the next vertex is to be forwarded.

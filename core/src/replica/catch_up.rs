@@ -13,6 +13,7 @@ use crate::message::{Data, FetchItem, Message};
 use crate::outbox::{Outbox, Target, Task};
 use crate::types::{ReplicaId, Slot};
 use crate::vote::Phase;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Replica {
@@ -54,19 +55,24 @@ impl Replica {
             self.try_new_view(out);
             return Ok(());
         }
+        if self.try_prepare_with(certificate, out) {
+            return Ok(());
+        }
         let mut done = Err(Ignored::Duplicate);
-        for vote in certificate.votes() {
+        let me = self.config.id;
+        for vote in certificate.votes().iter().filter(|vote| vote.signer != me) {
             done = self.on_vote(vote, out).or(done);
         }
         done
     }
 
     pub(super) fn on_fetch(&mut self, link: ReplicaId, items: &[FetchItem], out: &mut Outbox) -> Result<(), Ignored> {
-        if !self.status.grant(link, items.len(), self.now, &self.config.timeouts) {
-            return Err(Ignored::Full);
-        }
         let mut served = Err(Ignored::Unproven);
-        for item in items {
+        let different: BTreeSet<&FetchItem> = items.iter().collect();
+        for item in different {
+            if !self.status.grant(link, weight(item), self.now, &self.config.timeouts) {
+                return Err(Ignored::Full);
+            }
             if let Some(message) = self.find(item) {
                 self.send(Target::One(link), message, out);
                 served = Ok(());
@@ -89,7 +95,7 @@ impl Replica {
             }
             FetchItem::Certificate(phase, claim) => self.find_certificate(*phase, claim).map(certificates),
             FetchItem::StableCheckpoint(slot) => {
-                let stable = self.stable.as_ref().filter(|stable| *slot <= stable.vote.slot);
+                let stable = self.proof_at(*slot).or(self.stable.as_ref().filter(|stable| *slot <= stable.vote.slot));
                 stable.map(|stable| Message::StableCheckpoint(stable.clone()))
             }
             FetchItem::NewView(view) => {
@@ -175,6 +181,16 @@ impl Replica {
         for (peer, items) in self.fetches.due(self.now) {
             self.send(Target::One(peer), Message::Fetch(Arc::new(items)), out);
         }
+    }
+}
+
+/// How much of a peer's quota an item takes: about its size in vertices.
+fn weight(item: &FetchItem) -> usize {
+    match item {
+        FetchItem::Vertex(_) | FetchItem::Batch(..) => 1,
+        FetchItem::Certificate(..) | FetchItem::StableCheckpoint(_) => 4,
+        FetchItem::Chunk(..) | FetchItem::Manifest(_) => 16,
+        FetchItem::NewView(_) => 128,
     }
 }
 

@@ -81,14 +81,19 @@ impl Checkpoints {
 
 impl Replica {
     pub(super) fn on_snapshot_durable(&mut self, slot: Slot, app: Vec<Digest>, out: &mut Outbox) -> Result<(), Ignored> {
-        let Some(core) = self.execution.fixing.take_if(|fixing| fixing.slot == slot) else {
-            return Err(Ignored::Unasked); // overtaken by a transfer
-        };
-        let manifest = Arc::new(core.manifest(app));
-        let vote = CheckpointVote { slot, state: manifest.state() };
-        self.execution.snapshots.insert(slot, manifest);
+        if 0 < self.execution.void_snapshots {
+            self.execution.void_snapshots -= 1;
+            return Err(Ignored::Unasked);
+        }
+        let core = self.execution.fixing.remove(&slot).expect("only work given out is completed");
+        self.execution.snapshots.insert(slot, Arc::new(core.manifest(app)));
         self.keep_snapshots(out);
-        // Signed only for a state of this replica's own making, and never again for an earlier slot (C1).
+        self.sign_checkpoint(slot, out)
+    }
+
+    /// Signed only for a state of this replica's own making, and never again for an earlier slot (C1).
+    pub(super) fn sign_checkpoint(&mut self, slot: Slot, out: &mut Outbox) -> Result<(), Ignored> {
+        let vote = CheckpointVote { slot, state: self.execution.snapshots[&slot].state() };
         let signed_already = self.checkpoints.own.as_ref().is_some_and(|own| slot <= own.body.slot);
         if signed_already || slot <= self.execution.installed || !self.may_vote() {
             return Err(Ignored::Duplicate);
@@ -125,7 +130,7 @@ impl Replica {
         let slot = proof.vote.slot;
         let known = [&self.stable, &self.previous_stable];
         if known.into_iter().flatten().any(|known| known.vote.slot == slot && known.vote != proof.vote) {
-            self.halt(Halt::ContradictingCheckpoints(slot));
+            self.halt(Halt::ContradictingCheckpoints(slot), out);
             return Err(Ignored::Stopped);
         }
         if slot <= self.low() {
@@ -148,7 +153,11 @@ impl Replica {
             let _ = self.try_accept(Slot(slot), out);
         }
         self.try_execute(out);
+        if self.exec() < slot {
+            self.note_behind();
+        }
         self.try_propose(out);
+        self.try_new_view(out);
         Ok(())
     }
 
@@ -178,7 +187,9 @@ impl Replica {
         let CheckpointVote { slot, state } = proof.vote;
         let differs = self.execution.snapshots.get(&slot).is_some_and(|own| own.state() != state);
         if differs {
-            self.execution.snapshots.remove(&slot);
+            // Whatever was built on the wrong state is wrong as well.
+            self.execution.snapshots.split_off(&slot);
+            self.execution.void_snapshots += std::mem::take(&mut self.execution.fixing).len();
             self.execution.diverged = true;
             self.begin_transfer();
             out.task(Task::KeepSnapshots(self.execution.snapshots.keys().copied().collect()));

@@ -24,8 +24,11 @@ pub(super) struct ExecutionState {
     in_flight: VecDeque<(Slot, Vec<Listed>)>,
     /// The last slot whose results are known.
     pub(super) applied: Slot,
-    /// A snapshot that is being made durable.
-    pub(super) fixing: Option<Arc<CoreSnapshot>>,
+    /// Snapshots that are being made durable, by slot.
+    pub(super) fixing: BTreeMap<Slot, Arc<CoreSnapshot>>,
+    /// Work given out whose completion is void, because the state was replaced meanwhile.
+    void_executions: usize,
+    pub(super) void_snapshots: usize,
     /// Snapshots of this replica that are durable, by slot.
     pub(super) snapshots: BTreeMap<Slot, Arc<Manifest>>,
     /// The last slot whose state came from others.
@@ -39,8 +42,8 @@ pub(super) struct ExecutionState {
 impl ExecutionState {
     /// The state after a restart or a transfer: everything up to `slot` is applied.
     pub(super) fn at(&mut self, ledger: &Ledger) {
-        self.in_flight.clear();
-        self.fixing = None;
+        self.void_executions += std::mem::take(&mut self.in_flight).len();
+        self.void_snapshots += std::mem::take(&mut self.fixing).len();
         self.applied = ledger.slot();
     }
 
@@ -55,7 +58,9 @@ impl Replica {
         let before = self.exec();
         while self.halted.is_none() && !self.execution.diverged && self.execute_next(out) {}
         if before < self.exec() {
-            self.timers.stop_view_change(self.now);
+            if self.target.is_none() {
+                self.timers.stop_view_change(self.now);
+            }
             self.refresh_activity();
             self.try_author(out);
             self.try_propose(out);
@@ -103,6 +108,10 @@ impl Replica {
                 }
             }
         }
+        let proposed = self.log.get(slot).and_then(|state| state.proposal.as_ref()).map(|proposal| proposal.digest);
+        if proposed.is_some_and(|proposed| proposed != digest) {
+            self.pool.close(slot);
+        }
         if entangled {
             self.pool.refresh(self.ledger.frontier(), self.moment());
         }
@@ -122,9 +131,12 @@ impl Replica {
     }
 
     pub(super) fn on_executed(&mut self, slot: Slot, results: Vec<Bytes>, out: &mut Outbox) -> Result<(), Ignored> {
-        let Some((due, listed)) = self.execution.in_flight.pop_front() else {
-            return Err(Ignored::Unasked); // the execution was overtaken by a transfer
-        };
+        if 0 < self.execution.void_executions {
+            // Work is done in order, so this was given out before the state was replaced.
+            self.execution.void_executions -= 1;
+            return Err(Ignored::Unasked);
+        }
+        let (due, listed) = self.execution.in_flight.pop_front().expect("only work given out is completed");
         assert_eq!(due, slot, "executions complete in order");
         let executed = listed.iter().filter(|listed| listed.fate == Fate::Executes).count();
         assert_eq!(results.len(), executed, "one result for each request of {slot}");
@@ -139,7 +151,7 @@ impl Replica {
         if slot.is_checkpoint(self.chain.checkpoint_interval()) {
             let snapshot = Arc::new(self.ledger.snapshot());
             assert_eq!(snapshot.slot, slot, "nothing is executed past a checkpoint before it is fixed");
-            self.execution.fixing = Some(snapshot.clone());
+            self.execution.fixing.insert(slot, snapshot.clone());
             out.task(Task::Snapshot(snapshot));
             self.try_execute(out);
         }

@@ -8,6 +8,7 @@
 use super::{Halt, Replica};
 use crate::batch::{HashedBatch, NULL_BATCH};
 use crate::certificate::{CertificateSet, Claim};
+use crate::checkpoint::CheckpointCertificate;
 use crate::choice::{choose, select};
 use crate::evidence::Evidence;
 use crate::fetch::Until;
@@ -41,10 +42,15 @@ impl Replica {
         }
     }
 
-    fn proof_of(&self, slot: Slot, state: Digest) -> Option<&Arc<crate::checkpoint::CheckpointCertificate>> {
+    fn proof_of(&self, slot: Slot, state: Digest) -> Option<&Arc<CheckpointCertificate>> {
+        self.proof_at(slot).filter(|proof| proof.vote.state == state)
+    }
+
+    /// The proof of a stable checkpoint that is still held: the last two, and that of the own VIEW-CHANGE.
+    pub(super) fn proof_at(&self, slot: Slot) -> Option<&Arc<CheckpointCertificate>> {
         let frozen = self.change.own.as_ref().and_then(|own| own.stable.as_ref());
-        let known = [self.stable.as_ref(), self.previous_stable.as_ref(), frozen].into_iter().flatten();
-        known.into_iter().find(|proof| proof.vote.slot == slot && proof.vote.state == state)
+        let known = [self.stable.as_ref(), self.previous_stable.as_ref(), frozen];
+        known.into_iter().flatten().find(|proof| proof.vote.slot == slot)
     }
 
     /// Whether the batch of a claim and all its vertices are held (V11).
@@ -60,8 +66,8 @@ impl Replica {
     /// Asks the claimants for what backs their claims: an honest one has it all.
     fn want_proof(&mut self, received: &[Arc<Signed<ViewChange>>]) {
         let now = self.now;
-        let certified = received.iter().map(|held| &held.body).filter(|body| self.proof_of(body.stable, body.state).is_some());
-        let floor = certified.map(|body| body.stable).max().unwrap_or_default();
+        // No set that can be chosen has a checkpoint below the own one; which it will have is not known yet.
+        let floor = self.change.own.as_ref().map_or(Slot(0), |own| own.signed.body.stable);
         let me = self.config.id;
         for view_change in received.iter().filter(|held| held.signer != me) {
             let claimant = view_change.signer;
@@ -97,7 +103,8 @@ impl Replica {
     }
 
     fn form_new_view(&mut self, target: View, chosen: Vec<Arc<Signed<ViewChange>>>, out: &mut Outbox) {
-        let selection = select(chosen.iter().map(|held| &held.body)).expect("backed claims do not contradict");
+        // Two certificates of one view for different batches: more than f replicas are faulty.
+        let Ok(selection) = select(chosen.iter().map(|held| &held.body)) else { return };
         let certificate = |claim: &Claim| self.change.certificates.get(claim).expect("backed").clone();
         let certificates = CertificateSet(selection.selected.iter().map(certificate).collect());
         let stable = chosen.iter().find_map(|held| self.proof_of(selection.stable, held.body.state)).cloned();
@@ -125,7 +132,7 @@ impl Replica {
             self.accuse(evidence, out);
             return Err(if is_other { Ignored::Conflict } else { Ignored::Duplicate });
         }
-        if view < self.target.unwrap_or(self.view) {
+        if view < self.target.unwrap_or(self.view) || self.is_too_far(view) {
             return Err(Ignored::WrongView);
         }
         if let Some(evidence) = Evidence::from_new_view(&self.chain, signed, &message.view_changes) {
@@ -170,12 +177,16 @@ impl Replica {
     fn install(&mut self, message: &Arc<NewViewMessage>, out: &mut Outbox) {
         let body = &message.signed.body;
         if let Some(slot) = self.decided_otherwise(body) {
-            return self.halt(Halt::ContradictingNewView(slot));
+            return self.halt(Halt::ContradictingNewView(slot), out);
         }
         let view = body.view;
         assert!(self.view < view, "views only rise: {} then {view}", self.view);
         if let Some(stable) = &message.stable {
             let _ = self.on_stable_checkpoint(stable, out);
+        }
+        // What the checkpoint set in motion may have ended this replica, or brought it here already.
+        if self.halted.is_some() || view <= self.view {
+            return;
         }
         out.persist(Record::NewViewInstalled(message.clone()));
         let early_counts = self.target == Some(view);
@@ -189,6 +200,7 @@ impl Replica {
             early.extend(state.enter_view(early_counts).map(|proposal| (state.slot, proposal)));
         }
         early.sort_unstable_by_key(|(slot, _)| *slot);
+        self.forget_waiting();
         self.pool.enter_view();
         self.timers.enter_view(self.now);
         self.keep_fetches();
@@ -216,6 +228,13 @@ impl Replica {
             })
         };
         self.log.all().find(contradicts).map(|state| state.slot)
+    }
+
+    /// Slots that waited for a body of the old view's proposal wait no more; decided ones still do.
+    fn forget_waiting(&mut self) {
+        let (log, exec) = (&self.log, self.ledger.slot());
+        let is_due = |slot: &Slot| exec < *slot && log.get(*slot).is_some_and(|state| state.committed.is_some());
+        self.waiting.retain(is_due);
     }
 
     /// The NEW-VIEW counts as a PRE-PREPARE for each slot that it proposes (V18, V19).

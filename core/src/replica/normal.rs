@@ -8,7 +8,7 @@
 //! **Deviations.** The primary's PREPARE is part of its PRE-PREPARE and counts as one, so a certificate is any quorum
 //! of PREPAREs. A certificate of COMMITs decides a slot in any view and mode, from whoever it comes.
 
-use super::{Halt, Replica};
+use super::{Halt, Replica, pick};
 use crate::batch::NULL_BATCH;
 use crate::certificate::{Certificate, Claim};
 use crate::evidence::Evidence;
@@ -21,7 +21,7 @@ use crate::record::Record;
 use crate::signature::Statement;
 use crate::slots::{Counted, Proposal, Standing};
 use crate::types::{ReplicaId, Slot, View};
-use crate::vote::{Phase, Vote};
+use crate::vote::{Entries, Phase, Vote};
 use std::sync::Arc;
 
 impl Replica {
@@ -50,10 +50,11 @@ impl Replica {
     /// A proposal of the view that this replica is about to enter waits for the NEW-VIEW (N9).
     fn keep_for_target(&mut self, message: &Arc<PrePrepare>) -> Result<(), Ignored> {
         let low = self.low();
-        for (slot, _) in message.vote.body.entries.iter().filter(|(slot, _)| low < *slot) {
-            if let Some(state) = self.log.get_mut(slot) {
-                state.early_proposal.get_or_insert_with(|| message.clone());
-            }
+        // One of several slots would be kept once for each: it is left to STATUS instead.
+        if let Entries::One(slot, _) = message.vote.body.entries
+            && let Some(state) = self.log.get_mut(slot).filter(|state| low < state.slot)
+        {
+            state.early_proposal.get_or_insert_with(|| message.clone());
         }
         Err(Ignored::ViewChanging)
     }
@@ -84,7 +85,8 @@ impl Replica {
         }
         // Asked once, when the proposal first arrives; a re-proposal by a NEW-VIEW is never asked (D16).
         let standing = if is_timely { Standing::Waiting } else { Standing::Refused };
-        state.proposal = Some(Proposal { digest, pre_prepare: Some(message.clone()), standing });
+        let pre_prepare = (message.batches.len() == 1).then(|| message.clone());
+        state.proposal = Some(Proposal { digest, pre_prepare, standing });
         state.keep_batch(batch);
         self.note_activity(slot);
         if !is_timely {
@@ -213,7 +215,7 @@ impl Replica {
         if self.target.is_some() && !early && vote.body.phase == Phase::Prepare {
             return Err(Ignored::ViewChanging);
         }
-        if let crate::vote::Entries::One(slot, digest) = vote.body.entries {
+        if let Entries::One(slot, digest) = vote.body.entries {
             return self.on_vote_entry(slot, digest, vote, early, out);
         }
         let mut done = Err(Ignored::Duplicate);
@@ -281,20 +283,40 @@ impl Replica {
     fn try_prepare(&mut self, slot: Slot, out: &mut Outbox) {
         let (view, committee) = (self.view, self.chain.committee);
         let is_active = self.is_active();
-        let state = self.log.get_mut(slot).expect("inside the ring");
+        let state = self.log.get(slot).expect("inside the ring");
         let Some(proposal) = state.proposal.as_ref().filter(|proposal| proposal.standing == Standing::Accepted) else { return };
         let digest = proposal.digest;
         let already = state.prepared.as_ref().is_some_and(|prepared| prepared.claim.view == view);
         if already || !is_active || slot <= self.low() {
             return;
         }
+        let claim = Claim { slot, view, digest };
+        if let Some(certificate) = state.ballot.prepares.certificate(committee, Phase::Prepare, claim) {
+            self.become_prepared(&Arc::new(certificate), out);
+        }
+    }
+
+    /// A certificate from elsewhere counts as a whole, even if a signer's first vote counted here was another (M12).
+    pub(super) fn try_prepare_with(&mut self, certificate: &Arc<Certificate>, out: &mut Outbox) -> bool {
+        let Claim { slot, view, digest } = certificate.claim;
+        let is_active = self.is_active() && view == self.view && self.low() < slot;
+        let Some(state) = self.log.get(slot).filter(|_| is_active) else { return false };
+        let is_accepted = state.proposal.as_ref().is_some_and(|proposal| {
+            proposal.standing == Standing::Accepted && proposal.digest == digest
+        });
+        let already = state.prepared.as_ref().is_some_and(|prepared| prepared.claim.view == view);
+        if is_accepted && !already {
+            self.become_prepared(certificate, out);
+        }
+        is_accepted
+    }
+
+    fn become_prepared(&mut self, certificate: &Arc<Certificate>, out: &mut Outbox) {
+        let Claim { slot, view, digest } = certificate.claim;
         let state = self.log.get_mut(slot).expect("inside the ring");
         assert_eq!(state.voted, Some((view, digest)), "an accepted proposal was voted for");
-        let claim = Claim { slot, view, digest };
-        let Some(certificate) = state.ballot.prepares.certificate(committee, Phase::Prepare, claim) else { return };
-        let certificate = Arc::new(certificate);
         state.prepared = Some(certificate.clone());
-        out.persist(Record::Prepared(certificate));
+        out.persist(Record::Prepared(certificate.clone()));
         let vote = self.sign(Vote::one(Phase::Commit, view, slot, digest), |vote| Statement::Vote(vote));
         self.send(Target::All, Message::Vote(vote.clone()), out);
         let _ = self.count(slot, digest, &vote, out);
@@ -312,7 +334,8 @@ impl Replica {
     pub(super) fn decide(&mut self, certificate: &Arc<Certificate>, out: &mut Outbox) -> Result<(), Ignored> {
         let Claim { slot, view, digest } = certificate.claim;
         if self.left_out_by_new_view(slot, view, digest) {
-            self.halt(Halt::ContradictingNewView(slot));
+            out.persist(Record::Committed(certificate.clone()));
+            self.halt(Halt::ContradictingNewView(slot), out);
             return Err(Ignored::Stopped);
         }
         let Some(state) = self.log.get_mut(slot) else { return Err(Ignored::OutOfWindow) };
@@ -320,12 +343,17 @@ impl Replica {
             if known.claim.digest == digest {
                 return Err(Ignored::Duplicate);
             }
-            self.halt(Halt::ContradictingCommits(slot));
+            out.persist(Record::Committed(certificate.clone()));
+            self.halt(Halt::ContradictingCommits(slot), out);
             return Err(Ignored::Stopped);
         }
         state.committed = Some(certificate.clone());
         out.persist(Record::Committed(certificate.clone()));
         self.note_activity(slot);
+        if self.exec().next() < slot {
+            // Bodies of later slots are asked for at once and not slot by slot.
+            self.require_bodies(slot, digest, pick(certificate.votes(), slot).signer);
+        }
         self.try_execute(out);
         Ok(())
     }

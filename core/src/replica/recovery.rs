@@ -4,6 +4,7 @@
 //! VIEW-CHANGE or NEW-VIEW on record says; the first tick sends again whatever others may not have received.
 
 use super::Replica;
+use crate::batch::HashedBatch;
 use crate::certificate::Certificate;
 use crate::config::{Chain, Config};
 use crate::hash::Digest;
@@ -15,6 +16,7 @@ use crate::signature::{Signer, Statement};
 use crate::slots::{Proposal, Standing};
 use crate::types::{Slot, View};
 use crate::vote::{Phase, Vote};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A snapshot of this replica's own state.
@@ -39,8 +41,8 @@ pub enum RecoverError {
 }
 
 impl Replica {
-    /// A replica from its newest durable snapshot, if there is one, and all its durable records in order. Obsolete
-    /// records may be missing ([`is_obsolete`](Self::is_obsolete)).
+    /// A replica from its durable snapshots, which need not be in order, and its durable records, which must be.
+    /// Obsolete records may be missing ([`is_obsolete`](Self::is_obsolete)).
     ///
     /// # Errors
     /// [`RecoverError`] when the two do not describe a replica.
@@ -51,17 +53,20 @@ impl Replica {
         chain: Arc<Chain>,
         config: Config,
         signer: Box<dyn Signer>,
-        snapshot: Option<OwnSnapshot>,
+        snapshots: impl IntoIterator<Item = OwnSnapshot>,
         records: impl IntoIterator<Item = Record>,
     ) -> Result<Self, RecoverError> {
         let mut replica = Self::new(chain, config, signer);
         let records: Vec<Record> = records.into_iter().collect();
         replica.restore_watermarks(&records)?;
-        if let Some(snapshot) = snapshot {
+        let mut snapshots: Vec<OwnSnapshot> = snapshots.into_iter().collect();
+        snapshots.sort_by_key(|snapshot| snapshot.core.slot);
+        for snapshot in snapshots {
             replica.restore_snapshot(snapshot)?;
         }
+        let mut batches = BTreeMap::new();
         for record in records {
-            replica.restore(record)?;
+            replica.restore(record, &mut batches)?;
         }
         replica.restore_marks();
         Ok(replica)
@@ -80,7 +85,12 @@ impl Replica {
         Ok(())
     }
 
+    /// Snapshots come in the order of their slots: the newest one that nothing contradicts is where this replica
+    /// goes on; those before can be served.
     fn restore_snapshot(&mut self, snapshot: OwnSnapshot) -> Result<(), RecoverError> {
+        if self.execution.diverged {
+            return Ok(());
+        }
         let manifest = Arc::new(snapshot.core.manifest(snapshot.app));
         let stable = [&self.stable, &self.previous_stable];
         let contradicts = |proof: &Arc<crate::checkpoint::CheckpointCertificate>| {
@@ -97,7 +107,7 @@ impl Replica {
         Ok(())
     }
 
-    fn restore(&mut self, record: Record) -> Result<(), RecoverError> {
+    fn restore(&mut self, record: Record, batches: &mut BTreeMap<Digest, Arc<HashedBatch>>) -> Result<(), RecoverError> {
         match record {
             Record::OwnVertex(vertex) => {
                 self.authoring.made(&vertex);
@@ -107,8 +117,9 @@ impl Replica {
             Record::Batch(slot, batch) => {
                 if let Some(state) = self.log.get_mut(slot) {
                     state.recorded.push(batch.digest());
-                    state.batches.push(batch);
+                    state.batches.push(batch.clone());
                 }
+                batches.insert(batch.digest(), batch);
             }
             Record::Voted(view, slot, digest) => self.restore_vote(view, slot, digest)?,
             Record::Prepared(certificate) => self.restore_prepared(certificate),
@@ -124,12 +135,18 @@ impl Replica {
             Record::ViewChangeSent(message) => {
                 self.target = Some(message.signed.body.view);
                 self.freeze(&message);
+                for claim in &message.signed.body.prepared {
+                    if let Some(batch) = batches.get(&claim.digest) {
+                        self.change.batches.insert(claim.digest, batch.clone());
+                    }
+                }
             }
             Record::NewViewInstalled(message) => self.restore_view(&message)?,
             Record::StateInstalled(slot) => self.execution.installed = slot.max(self.execution.installed),
             Record::Evidence(evidence) => {
                 self.evidence.insert(evidence);
             }
+            Record::Halted(halt) => self.halted = Some(halt),
         }
         Ok(())
     }
@@ -192,7 +209,14 @@ impl Replica {
         if self.is_primary() {
             self.proposed = used;
         }
-        self.pool.reopen(self.ledger.frontier(), self.moment());
+        if let Some(own) = &self.change.own {
+            for claim in &own.signed.body.prepared {
+                let batch = self.change.batches.get(&claim.digest);
+                batch.into_iter().flat_map(|batch| &batch.vertices).for_each(|id| self.pool.list(id, claim.slot));
+            }
+        }
+        self.pool.reopen(self.exec(), self.ledger.frontier(), self.moment());
+        self.forget_settled_requests();
     }
 
     /// The first tick: everything that others may not have received goes out again.
@@ -203,6 +227,7 @@ impl Replica {
             self.begin_transfer();
         }
         self.start_transfer_if_behind();
+        self.resume_checkpoint(out);
         if let Some(target) = self.target {
             self.resume_view_change(target, out);
         } else if self.may_vote() {
@@ -213,6 +238,17 @@ impl Replica {
         self.try_author(out);
         self.try_propose(out);
         self.send_status(out);
+    }
+
+    /// The newest CHECKPOINT counts again, and is signed now if the crash came between the snapshot and it.
+    fn resume_checkpoint(&mut self, out: &mut Outbox) {
+        if let Some(own) = self.checkpoints.own.clone() {
+            let _ = self.on_checkpoint(&own, out);
+            self.send(Target::All, Message::Checkpoint(own), out);
+        }
+        if let Some(newest) = self.execution.snapshots.last_key_value().map(|(slot, _)| *slot) {
+            let _ = self.sign_checkpoint(newest, out);
+        }
     }
 
     fn resume_view_change(&mut self, target: View, out: &mut Outbox) {
@@ -233,7 +269,7 @@ impl Replica {
             if self.is_primary() {
                 self.send(Target::All, Message::NewView(new_view.clone()), out);
             }
-            self.take_proposals(&new_view, &std::collections::BTreeMap::new(), out);
+            self.take_proposals(&new_view, &BTreeMap::new(), out);
         }
         for slot in exec.max(low).next().0..=self.log.high().0 {
             let slot = Slot(slot);
@@ -276,7 +312,8 @@ impl Replica {
         }
     }
 
-    /// Whether a record is needed no more: recovery gives the same replica with and without it (G14).
+    /// Whether a record is needed no more: recovery gives the same replica with and without it (G14). Ask only when
+    /// every record appended so far is durable: what makes one obsolete is often a later one.
     #[must_use]
     pub fn is_obsolete(&self, record: &Record) -> bool {
         let (low, floor) = (self.low(), self.log.floor());
@@ -302,7 +339,7 @@ impl Replica {
             Record::ViewChangeSent(message) => message.signed.body.view < self.view.max(self.target.unwrap_or_default()),
             Record::NewViewInstalled(message) => message.signed.body.view < self.view,
             Record::StateInstalled(slot) => *slot < self.execution.installed,
-            Record::Evidence(_) => false,
+            Record::Evidence(_) | Record::Halted(_) => false,
         }
     }
 }

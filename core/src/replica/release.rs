@@ -36,9 +36,6 @@ impl Replica {
                 let own = self.new_view.as_ref().map(|own| &own.signed);
                 assert_eq!(own, Some(&message.signed), "a NEW-VIEW that is not on record");
             }
-            Message::Vertex(vertex) if vertex.author() == me => {
-                assert!(vertex.body.height <= self.authoring.tip.height, "a VERTEX that is not on record");
-            }
             // Others' statements, which anyone may relay, and what commits this replica to nothing.
             _ => {}
         }

@@ -26,6 +26,8 @@ pub(super) struct StatusState {
     behind_since: Option<Instant>,
     /// The highest slot of which anything is known.
     highest_known: Slot,
+    /// The highest slot that another replica claims to have executed, within reach of the log.
+    claimed: Slot,
     answered: Vec<Option<Instant>>,
     quotas: Vec<(Instant, usize)>,
     /// The next vertex to forward, and the state of the pool for which that was computed.
@@ -35,7 +37,7 @@ pub(super) struct StatusState {
 /// Messages in one answer to a STATUS, at the most.
 const ANSWER_MESSAGES: usize = 192;
 
-/// Items that one peer may fetch in half a status period.
+/// What one peer may fetch in half a status period: so many vertices, or less of what is larger.
 const FETCH_QUOTA: usize = 1024;
 
 impl StatusState {
@@ -45,19 +47,20 @@ impl StatusState {
             sent_at: Instant::GENESIS,
             behind_since: None,
             highest_known: Slot(0),
+            claimed: Slot(0),
             answered: vec![None; n],
             quotas: vec![(Instant::GENESIS, 0); n],
             forward: None,
         }
     }
 
-    /// Whether a peer may fetch so many items now (T14).
-    pub(super) fn grant(&mut self, peer: ReplicaId, items: usize, now: Instant, timeouts: &Timeouts) -> bool {
+    /// Whether a peer may fetch something of this weight now (T14).
+    pub(super) fn grant(&mut self, peer: ReplicaId, weight: usize, now: Instant, timeouts: &Timeouts) -> bool {
         let (since, used) = &mut self.quotas[peer.index()];
         if timeouts.status.over(2) <= now.since(*since) {
             (*since, *used) = (now, 0);
         }
-        *used += items;
+        *used += weight;
         *used <= FETCH_QUOTA
     }
 
@@ -113,8 +116,8 @@ impl Replica {
     }
 
     pub(super) fn on_tick(&mut self, out: &mut Outbox) -> Result<(), Ignored> {
-        if self.resuming {
-            self.resume(out);
+        if self.fetches.has_room_again() {
+            self.on_body(out);
         }
         self.fetch_due(out);
         self.forward_due(out);
@@ -173,10 +176,9 @@ impl Replica {
             return Err(Ignored::Duplicate);
         }
         if self.exec() < body.executed {
+            // A liar costs a few STATUS messages, not more: what is far away is not waited for.
+            self.status.claimed = self.status.claimed.max(body.executed.min(self.log.end()));
             self.note_behind();
-        }
-        for id in body.pending.iter().filter(|id| !self.pool.contains(id)).copied().collect::<Vec<_>>() {
-            self.fetches.want(FetchItem::Vertex(id), peer, Until::AllAsked, self.now);
         }
         let answered = self.status.answered[peer.index()];
         let too_soon = answered.is_some_and(|at| self.now.since(at) < self.config.timeouts.status.over(2));
@@ -184,6 +186,9 @@ impl Replica {
             return Err(Ignored::Full);
         }
         self.status.answered[peer.index()] = Some(self.now);
+        for id in body.pending.iter().filter(|id| !self.pool.contains(id)) {
+            self.fetches.want(FetchItem::Vertex(*id), peer, Until::AllAsked, self.now);
+        }
         let answer = self.answer(body);
         for message in answer {
             self.send(Target::One(peer), message, out);
@@ -267,7 +272,8 @@ impl Replica {
     /// After executing: what is the oldest thing known of a slot that is still to be executed?
     pub(super) fn refresh_activity(&mut self) {
         let mut open = self.exec().next().0..=self.status.highest_known.0;
-        self.status.behind_since =
-            open.find_map(|slot| self.log.get(Slot(slot)).and_then(|state| state.known_since));
+        let known = open.find_map(|slot| self.log.get(Slot(slot)).and_then(|state| state.known_since));
+        let is_behind = self.exec() < self.status.claimed || self.exec() < self.low();
+        self.status.behind_since = known.or(is_behind.then_some(self.now));
     }
 }

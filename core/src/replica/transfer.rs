@@ -107,7 +107,7 @@ impl Replica {
         self.transfer = None;
         let Ok(ledger) = Ledger::restore(self.chain.clone(), &snapshot) else {
             // A quorum signed the digest of these chunks, so an honest replica should have made them.
-            return self.halt(Halt::UnreadableState(slot));
+            return self.halt(Halt::UnreadableState(slot), out);
         };
         if slot <= self.exec() && !self.execution.diverged {
             return; // meanwhile this replica came here by itself
@@ -116,6 +116,7 @@ impl Replica {
         out.persist(Record::StateInstalled(slot));
         out.task(Task::Restore(snapshot, app));
         self.try_execute(out);
+        self.try_author(out);
         self.try_propose(out);
     }
 
@@ -126,12 +127,17 @@ impl Replica {
         self.execution.snapshots.insert(slot, manifest);
         self.ledger = ledger;
         // Verdicts given before are void where the state was: everything held is judged anew.
-        self.pool.reopen(self.ledger.frontier(), self.moment());
+        self.pool.reopen(slot, self.ledger.frontier(), self.moment());
         let floor = self.log.floor();
         self.pool.collect(floor, self.ledger.frontier());
-        let own = self.pool.all().filter(|held| held.settled && held.vertex.author() == self.config.id);
-        own.for_each(|held| self.authoring.settled(&held.vertex));
+        self.forget_settled_requests();
         self.keep_fetches();
         self.refresh_activity();
+    }
+
+    /// Requests of own vertices that turned out to be settled may be asked for again.
+    pub(super) fn forget_settled_requests(&mut self) {
+        let own = self.pool.all().filter(|held| held.settled && held.vertex.author() == self.config.id);
+        own.for_each(|held| self.authoring.settled(&held.vertex));
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct ViewChangeState {
     pub(super) own: Option<Arc<ViewChangeMessage>>,
     /// When the own one is sent again.
     pub(super) retransmit_at: Option<Instant>,
+    /// By sender, the last message with proof for a view whose primary this replica is.
+    proofs: Vec<Option<Arc<ViewChangeMessage>>>,
     /// Proof of claims, at the primary of the target.
     pub(super) certificates: BTreeMap<Claim, Arc<Certificate>>,
     /// Batches of claims: those of the own one, and at the primary of the target everybody's.
@@ -53,6 +55,7 @@ impl ViewChangeState {
         Self {
             highest: none(),
             for_target: none(),
+            proofs: vec![None; usize::from(n)],
             own: None,
             retransmit_at: None,
             certificates: BTreeMap::new(),
@@ -92,12 +95,27 @@ impl ViewChangeState {
         self.certificates.clear();
         self.batches.clear();
         self.wanted.clear();
+        self.take_proofs(target);
+    }
+
+    /// The proof that came with VIEW-CHANGEs for a view counts from now on.
+    fn take_proofs(&mut self, view: View) {
+        for kept in &mut self.proofs {
+            let Some(message) = kept.take_if(|kept| kept.signed.body.view <= view) else { continue };
+            if message.signed.body.view == view {
+                let claims = message.certificates.0.iter().map(|certificate| (certificate.claim, certificate.clone()));
+                self.certificates.extend(claims);
+            }
+        }
     }
 
     /// A view was installed: what was for it or for lower ones is done with. Returns the batches of its claims.
     pub(super) fn enter_view(&mut self, view: View) -> BTreeMap<Digest, Arc<HashedBatch>> {
         for held in self.highest.iter_mut().chain(&mut self.for_target) {
             *held = held.take().filter(|held| view < held.body.view);
+        }
+        for kept in &mut self.proofs {
+            *kept = kept.take().filter(|kept| view < kept.signed.body.view);
         }
         self.own = None;
         self.retransmit_at = None;
@@ -205,7 +223,7 @@ impl Replica {
             let _ = self.on_stable_checkpoint(stable, out);
         }
         let view = signed.body.view;
-        if view <= self.view || self.view.0.saturating_add(MAX_VIEW_DISTANCE) < view.0 {
+        if view <= self.view || self.is_too_far(view) {
             return Err(Ignored::WrongView);
         }
         if !is_well_formed(&signed.body, &self.chain) {
@@ -227,13 +245,23 @@ impl Replica {
         if first.is_some() { Err(Ignored::Duplicate) } else { Ok(()) }
     }
 
-    /// The primary of the target collects the proof of everybody's claims.
-    fn keep_proof(&mut self, message: &ViewChangeMessage) {
-        let view = message.signed.body.view;
-        if self.target == Some(view) && self.chain.committee.primary(view) == self.config.id {
-            for certificate in &message.certificates.0 {
-                self.change.certificates.insert(certificate.claim, certificate.clone());
-            }
+    /// Whether a view is too far above the installed one (V23).
+    pub(super) fn is_too_far(&self, view: View) -> bool {
+        self.view.0.saturating_add(MAX_VIEW_DISTANCE) < view.0
+    }
+
+    /// The primary of a view collects the proof of everybody's claims, also before it wants that view itself.
+    fn keep_proof(&mut self, message: &Arc<ViewChangeMessage>) {
+        let (view, sender) = (message.signed.body.view, message.signed.signer);
+        if message.certificates.0.is_empty() || self.chain.committee.primary(view) != self.config.id {
+            return;
+        }
+        let kept = &mut self.change.proofs[sender.index()];
+        if kept.as_ref().is_none_or(|kept| kept.signed.body.view < view) {
+            *kept = Some(message.clone());
+        }
+        if self.target == Some(view) {
+            self.change.take_proofs(view);
         }
     }
 

@@ -41,8 +41,7 @@ impl Verifier {
         let bodies = named(body, view_changes).into_iter().filter(|body| self.view_change_body(body).is_ok());
         let view_changes: Vec<_> = bodies.cloned().collect();
         let is_asked = |claim: &Claim| {
-            body.stable < claim.slot
-                && body.proposals.contains(&(claim.slot, claim.digest))
+            body.proposals.contains(&(claim.slot, claim.digest))
                 && view_changes.iter().any(|named| claim_at(&named.body.prepared, claim.slot) == Some(claim))
         };
         let certificates = CertificateSet(self.backing(certificates, is_asked));

@@ -77,7 +77,7 @@ impl Durability {
                     disk.vertices.pop_first();
                 }
             }
-            Record::Vertex(_) | Record::Batch(..) | Record::Stable(_) | Record::Evidence(_) => {}
+            _ => {}
         }
         Ok(())
     }

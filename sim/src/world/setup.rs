@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
 
     fn seat(&mut self, entry: &plan::Byzantine) {
         let id = ReplicaId(entry.replica);
-        let adversary = adversary::new(&entry.behaviour, self.plan);
+        let adversary = adversary::new(&entry.behaviour);
         let mut puppets = Vec::new();
         for puppet in 0..adversary.puppets() {
             if puppet == 0 {

@@ -1,0 +1,67 @@
+//! Making messages that an honest replica would not make.
+
+use super::Stage;
+use cretoai_core::batch::{Batch, HashedBatch};
+use cretoai_core::hash::Digest;
+use cretoai_core::hashed::Hashed;
+use cretoai_core::message::{Message, NewView, NewViewMessage, PrePrepare, Signed, ViewChange, ViewChangeMessage};
+use cretoai_core::signature::Statement;
+use cretoai_core::types::{Slot, View};
+use cretoai_core::vertex::{SignedVertex, Vertex};
+use cretoai_core::vote::{Entries, Phase, Vote};
+use std::sync::Arc;
+
+impl Stage<'_> {
+    /// A digest that nothing has.
+    pub(super) fn some_digest(&mut self) -> Digest {
+        let mut bytes = [0; 32];
+        bytes.chunks_mut(8).for_each(|part| part.copy_from_slice(&self.rng.next().to_le_bytes()));
+        Digest(bytes)
+    }
+
+    pub(super) fn vote(&self, phase: Phase, view: View, slot: Slot, digest: Digest) -> Message {
+        Message::Vote(self.signed_vote(Vote::one(phase, view, slot, digest)))
+    }
+
+    pub(super) fn signed_vote(&self, vote: Vote) -> Signed<Vote> {
+        self.sign(vote, |vote| Statement::Vote(vote))
+    }
+
+    pub(super) fn propose(&self, view: View, slot: Slot, batch: Batch) -> (Digest, Message) {
+        let batch = Arc::new(Hashed::new(batch));
+        let vote = self.signed_vote(Vote::one(Phase::Prepare, view, slot, batch.digest()));
+        (batch.digest(), Message::PrePrepare(Arc::new(PrePrepare { vote, batches: vec![batch] })))
+    }
+
+    /// The same proposal with other batches.
+    pub(super) fn repropose(&self, old: &PrePrepare, mut change: impl FnMut(&mut Batch)) -> PrePrepare {
+        let changed = |batch: &Arc<HashedBatch>| {
+            let mut batch = Batch::clone(batch);
+            change(&mut batch);
+            Arc::new(Hashed::new(batch))
+        };
+        let batches: Vec<_> = old.batches.iter().map(changed).collect();
+        let slots = old.vote.body.entries.iter().map(|(slot, _)| slot);
+        let entries: Vec<_> = slots.zip(batches.iter().map(|batch| batch.digest())).collect();
+        let vote = Vote { entries: Entries::new(&entries), ..old.vote.body.clone() };
+        PrePrepare { vote: self.signed_vote(vote), batches }
+    }
+
+    pub(super) fn view_change(&self, body: ViewChange, old: Option<&ViewChangeMessage>) -> ViewChangeMessage {
+        ViewChangeMessage {
+            signed: Arc::new(self.sign(body, |body| Statement::ViewChange(body))),
+            stable: old.and_then(|old| old.stable.clone()),
+            certificates: old.map_or_else(Default::default, |old| old.certificates.clone()),
+        }
+    }
+
+    pub(super) fn new_view(&self, body: NewView, old: &NewViewMessage) -> NewViewMessage {
+        NewViewMessage { signed: self.sign(body, |body| Statement::NewView(body)), ..old.clone() }
+    }
+
+    pub(super) fn vertex(&self, vertex: Vertex) -> Arc<SignedVertex> {
+        let body = Hashed::new(vertex);
+        let signature = self.signer.sign(Statement::Vertex(body.digest()));
+        Arc::new(Signed { signer: self.id, body, signature })
+    }
+}
