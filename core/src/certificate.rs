@@ -1,12 +1,14 @@
 //! Certificates: a quorum of votes that say the same (`docs/protocol.md` M11, M12).
 
-use crate::committee::{Committee, ReplicaSet, singleton};
+use crate::committee::{Committee, MAX_REPLICAS, ReplicaSet, singleton};
 use crate::hash::Digest;
 use crate::message::Signed;
 use crate::types::{ReplicaId, Slot, View};
+use crate::verify::MAX_CERTIFICATES;
 use crate::vote::{Phase, Vote};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a certificate proves.
@@ -58,7 +60,8 @@ impl Certificate {
                 && vote.view == self.claim.view
                 && vote.digest_for(self.claim.slot) == Some(self.claim.digest)
         };
-        distinct_members(committee, self.votes.iter().map(|vote| vote.signer)).is_some_and(|set| committee.is_quorum(set))
+        distinct_members(committee, self.votes.iter().map(|vote| vote.signer))
+            .is_some_and(|set| committee.is_quorum(set))
             && self.votes.iter().all(same)
     }
 }
@@ -80,7 +83,7 @@ pub fn distinct_members(committee: Committee, signers: impl Iterator<Item = Repl
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateSet(pub Vec<Arc<Certificate>>);
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Table {
     votes: Vec<Signed<Vote>>,
     rows: Vec<Row>,
@@ -93,28 +96,49 @@ struct Row {
     votes: Vec<u16>,
 }
 
+/// The distinct votes of a set, in the order in which they are first named. They are found by signer and signature:
+/// comparing each with all others would let one table of 60 000 votes keep a decoder busy for seconds.
+#[derive(Default)]
+struct Distinct<'a> {
+    votes: Vec<&'a Signed<Vote>>,
+    known: BTreeMap<(ReplicaId, &'a [u8]), usize>,
+}
+
+impl<'a> Distinct<'a> {
+    /// The vote's place in the table. Two votes that share signer and signature and differ all the same are listed
+    /// as often as they occur; only a forger has such votes.
+    fn index_of(&mut self, vote: &'a Signed<Vote>) -> usize {
+        let next = self.votes.len();
+        let first = *self.known.entry((vote.signer, vote.signature.bytes())).or_insert(next);
+        if self.votes.get(first) == Some(&vote) {
+            return first;
+        }
+        self.votes.push(vote);
+        next
+    }
+}
+
 impl Serialize for CertificateSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut votes: Vec<Signed<Vote>> = Vec::new();
-        let mut index_of = |vote: &Signed<Vote>| {
-            let index = votes.iter().position(|known| known == vote).unwrap_or_else(|| {
-                votes.push(vote.clone());
-                votes.len() - 1
-            });
-            u16::try_from(index).map_err(|_| serde::ser::Error::custom("more votes than a table holds"))
-        };
-        let row = |certificate: &Arc<Certificate>| {
-            let votes = certificate.votes.iter().map(&mut index_of).collect::<Result<_, S::Error>>()?;
-            Ok(Row { phase: certificate.phase, claim: certificate.claim, votes })
-        };
-        let rows = self.0.iter().map(row).collect::<Result<_, S::Error>>()?;
-        Table { votes, rows }.serialize(serializer)
+        let mut distinct = Distinct::default();
+        let mut rows = Vec::with_capacity(self.0.len());
+        for certificate in &self.0 {
+            let indices = certificate.votes.iter().map(|vote| u16::try_from(distinct.index_of(vote)));
+            let votes = indices.collect::<Result<_, _>>();
+            let votes = votes.map_err(|_| serde::ser::Error::custom("more votes than a table holds"))?;
+            rows.push(Row { phase: certificate.phase, claim: certificate.claim, votes });
+        }
+        (distinct.votes, rows).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for CertificateSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Table { votes, rows } = Table::deserialize(deserializer)?;
+        // An index is a byte or two, and what it stands for a hundred: bounded before anything is built from them.
+        if MAX_CERTIFICATES < rows.len() || rows.iter().any(|row| usize::from(MAX_REPLICAS) < row.votes.len()) {
+            return Err(D::Error::custom("more certificates, or more votes in one, than any message has"));
+        }
         let certificate = |row: Row| {
             let at = |index: &u16| votes.get(usize::from(*index)).cloned();
             let votes = row.votes.iter().map(at).collect::<Option<_>>();
@@ -122,5 +146,29 @@ impl<'de> Deserialize<'de> for CertificateSet {
             Ok(Arc::new(Certificate { phase: row.phase, claim: row.claim, votes }))
         };
         rows.into_iter().map(certificate).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::testing::{World, claim};
+
+    #[derive(Serialize)]
+    struct Claims(Phase, Claim, Vec<u16>);
+
+    /// A set of so many certificates that each name the one vote of the table so often.
+    fn decode(certificates: usize, votes: usize) -> Result<CertificateSet, postcard::Error> {
+        let row = || Claims(Phase::Commit, claim(5, 1, 1), vec![0; votes]);
+        let rows: Vec<_> = (0..certificates).map(|_| row()).collect();
+        let table = vec![World::new(4).vote(0, Phase::Commit, 1, &[(5, 1)])];
+        postcard::from_bytes(&postcard::to_stdvec(&(table, rows)).unwrap())
+    }
+
+    #[test]
+    fn a_small_table_does_not_become_a_large_set() {
+        assert!(decode(MAX_CERTIFICATES, usize::from(MAX_REPLICAS)).is_ok());
+        assert!(decode(MAX_CERTIFICATES + 1, 1).is_err());
+        assert!(decode(1, usize::from(MAX_REPLICAS) + 1).is_err());
     }
 }

@@ -137,7 +137,9 @@ impl Chain {
         check(2 * k <= l && l <= 64 && l.is_multiple_of(k), "genesis.window", l, "a multiple of the checkpoint interval, at least twice it, at most 64")?;
         let limits = &genesis.limits;
         check(1 <= limits.open_vertices && limits.open_vertices <= 64, "genesis.limits.open_vertices", limits.open_vertices, "between 1 and 64")?;
-        check(1024 <= limits.vertex_bytes && limits.vertex_bytes <= 1 << 21, "genesis.limits.vertex_bytes", limits.vertex_bytes, "between 1024 and 2097152")?;
+        // Room for the references to every other author and one small request.
+        let least = 1024 + 64 * u64::from(n);
+        check(least <= limits.vertex_bytes && limits.vertex_bytes <= 1 << 21, "genesis.limits.vertex_bytes", limits.vertex_bytes, "between 1024 + 64 n and 2097152")?;
         check(u64::from(n) <= limits.seen_requests, "genesis.limits.seen_requests", limits.seen_requests, "at least the number of replicas")?;
         check(0 < limits.lifetime.0, "genesis.limits.lifetime", limits.lifetime.0, "more than 0")?;
         Ok(Self { id: genesis.chain_id(), committee, genesis })

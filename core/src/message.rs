@@ -51,6 +51,9 @@ pub enum Message {
     Fetch(Arc<Vec<FetchItem>>),
     /// DATA: bodies and chunks. Unsigned.
     Data(Arc<Data>),
+    /// RECOLLECTION: the newest messages that its receiver signed, as far as its sender holds them. Asked for by a
+    /// replica whose log was cut.
+    Recollection(Arc<Recollection>),
 }
 
 const _: () = assert!(size_of::<Message>() <= 128, "messages are moved once for each delivery");
@@ -173,7 +176,12 @@ pub enum FetchItem {
     Manifest(Slot),
     /// A chunk of the snapshot at a stable checkpoint.
     Chunk(Slot, Digest),
+    /// The newest messages that the asker signed.
+    Recollection,
 }
+
+/// Votes in a RECOLLECTION, at the most: of two phases in two views for each slot of a log.
+pub const MAX_RECOLLECTED_VOTES: usize = 4 * 128;
 
 /// Unsigned content, each named by its hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,6 +192,22 @@ pub enum Data {
     Manifest(Arc<Manifest>),
     /// A chunk of a snapshot.
     Chunk(Arc<Bytes>),
+}
+
+/// The newest statements of one replica that another holds, of each kind. No list of messages, since one inside
+/// another could be nested without end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recollection {
+    /// Votes, at most [`MAX_RECOLLECTED_VOTES`].
+    pub votes: Vec<Signed<Vote>>,
+    /// The highest CHECKPOINT.
+    pub checkpoint: Option<Signed<CheckpointVote>>,
+    /// The VIEW-CHANGE for the highest view.
+    pub view_change: Option<Arc<Signed<ViewChange>>>,
+    /// The NEW-VIEW of the installed view.
+    pub new_view: Option<Signed<NewView>>,
+    /// The highest vertex.
+    pub vertex: Option<Arc<SignedVertex>>,
 }
 
 impl Signed<ViewChange> {
@@ -219,7 +243,9 @@ impl Message {
             Self::ViewChange(message) => Some(message.signed.signer),
             Self::NewView(message) => Some(message.signed.signer),
             Self::Status(status) => Some(status.signer),
-            Self::Vertex(_) | Self::Certificates(_) | Self::StableCheckpoint(_) | Self::Fetch(_) | Self::Data(_) => None,
+            Self::Vertex(_) | Self::Certificates(_) | Self::StableCheckpoint(_) | Self::Fetch(_) | Self::Data(_) | Self::Recollection(_) => {
+                None
+            }
         }
     }
 
@@ -239,6 +265,7 @@ impl Message {
             Self::StableCheckpoint(_) => "STABLE-CHECKPOINT",
             Self::Fetch(_) => "FETCH",
             Self::Data(_) => "DATA",
+            Self::Recollection(_) => "RECOLLECTION",
         }
     }
 }

@@ -50,7 +50,8 @@ pub enum Task {
     /// [`Input::SnapshotDurable`](crate::Input::SnapshotDurable).
     Snapshot(Arc<CoreSnapshot>),
     /// Replace the application's state by that of a transferred snapshot, and store it as this replica's own.
-    /// The next execution is of the slot after it.
+    /// The next execution is of the slot after it. Whatever was given out before is still to be completed: the
+    /// replica knows that its result is void.
     Restore(Arc<CoreSnapshot>, Vec<Arc<crate::bytes::Bytes>>),
     /// Send a chunk of a stored snapshot to a replica, if it is still there.
     ServeChunk(ReplicaId, Slot, Digest),

@@ -136,12 +136,16 @@ impl Pool {
         self.open[author.index()].iter().map(|id| &self.held[id])
     }
 
-    /// The other held vertex of the same author and height: evidence of a fork.
+    /// Another held vertex of the same author and height: evidence of a fork. Only for a vertex that is dead where
+    /// it arrives can that be one with a last verdict.
     #[must_use]
-    pub fn rival(&self, vertex: &SignedVertex) -> Option<&Arc<SignedVertex>> {
-        self.open_of(vertex.author())
-            .map(|held| &held.vertex)
-            .find(|held| held.body.height == vertex.body.height && held.id() != vertex.id())
+    pub fn rival(&self, vertex: &SignedVertex, verdict: Verdict) -> Option<&Arc<SignedVertex>> {
+        let is_rival = |held: &&Held| {
+            let other = &held.vertex;
+            other.author() == vertex.author() && other.body.height == vertex.body.height && other.id() != vertex.id()
+        };
+        let settled = || self.held.values().find(is_rival).filter(|_| verdict == Verdict::Dead);
+        self.open_of(vertex.author()).find(is_rival).or_else(settled).map(|held| &held.vertex)
     }
 
     /// Takes a vertex that is not held. `settled` if it has its last verdict already and is kept for a slot that
@@ -179,6 +183,14 @@ impl Pool {
         let victim = highest(true).or_else(|| highest(false))?;
         self.remove(&victim);
         Some(victim)
+    }
+
+    /// After slots were forgotten, their vertices count against their authors' quotas again.
+    fn enforce_quotas(&mut self) {
+        for author in 0..self.open.len() {
+            let author = ReplicaId(u16::try_from(author).expect("at most 128"));
+            while self.evict(author).is_some() {}
+        }
     }
 
     fn remove(&mut self, id: &VertexId) {
@@ -276,6 +288,7 @@ impl Pool {
             author.sort_by_key(|id| (self.held[id].vertex.body.height, *id));
         }
         self.refresh(frontier, now);
+        self.enforce_quotas();
     }
 
     /// A slot of the ring lists the vertex: its body is kept as long as the slot.
@@ -335,6 +348,7 @@ impl Pool {
         for held in self.held.values_mut().filter(|held| held.listed <= floor) {
             held.listed = Slot(0);
         }
+        self.enforce_quotas();
     }
 
     /// All vertices held, ascending by id.

@@ -13,6 +13,7 @@ mod new_view;
 mod normal;
 mod observe;
 mod primary;
+mod recollection;
 mod recovery;
 mod release;
 mod status;
@@ -27,6 +28,7 @@ pub use observe::Footprint;
 pub use recovery::{OwnSnapshot, RecoverError};
 
 use crate::checkpoint::CheckpointCertificate;
+use crate::committee::ReplicaSet;
 use crate::config::{Chain, Config};
 use crate::evidence::EvidenceStore;
 use crate::fetch::FetchTable;
@@ -95,6 +97,8 @@ pub struct Replica {
     halted: Option<Halt>,
     /// After a restart: what must go out again with the first tick.
     resuming: bool,
+    /// After a cut of the log: who has told what it holds of this replica's, while that is too few.
+    silent: Option<ReplicaSet>,
 }
 
 /// The fault assumption is broken, or a rule was that nothing but this replica's own fault can break. It votes no
@@ -109,6 +113,8 @@ pub enum Halt {
     ContradictingCheckpoints(Slot),
     /// A certified state cannot be read.
     UnreadableState(Slot),
+    /// This replica said what its log does not hold: it has lost its identity (`docs/protocol.md` G13).
+    IdentityLost,
 }
 
 impl Replica {
@@ -147,6 +153,7 @@ impl Replica {
             evidence: EvidenceStore::default(),
             halted: None,
             resuming: true,
+            silent: None,
             chain,
             config,
             signer,
@@ -159,10 +166,11 @@ impl Replica {
     /// [`Ignored`] if the input changed nothing that matters to the protocol.
     ///
     /// # Panics
-    /// When an invariant of this replica is broken, or the driver breaks the contract: time that goes backwards, or
-    /// the completion of work that was not given out. Never because of what a peer or a client sends.
+    /// When an invariant of this replica is broken, or the driver breaks the contract: the completion of work that was
+    /// not given out, or out of order. Never because of what a peer or a client sends.
     pub fn step(&mut self, now: Instant, input: Input<'_>, out: &mut Outbox) -> Result<(), Ignored> {
-        assert!(self.now <= now, "time went backwards: {} then {now}", self.now);
+        // A clock that is set back stands still until it has caught up (T1).
+        let now = now.max(self.now);
         self.now = now;
         if self.resuming {
             self.resume(out);
@@ -195,6 +203,7 @@ impl Replica {
             Message::StableCheckpoint(certificate) => self.on_stable_checkpoint(certificate, out),
             Message::Fetch(items) => self.on_fetch(link, items, out),
             Message::Data(data) => self.on_data(data, out),
+            Message::Recollection(held) => self.on_recollection(link, held, out),
         }
     }
 
@@ -213,9 +222,10 @@ impl Replica {
         self.target.is_none() && self.may_vote()
     }
 
-    /// Whether this replica may sign votes and proposals at all: it neither halted nor lost its state.
+    /// Whether this replica may sign votes and proposals at all: it neither halted nor lost its state, and knows
+    /// what it said.
     fn may_vote(&self) -> bool {
-        self.halted.is_none() && !self.execution.diverged
+        self.halted.is_none() && !self.execution.diverged && self.silent.is_none()
     }
 
     /// The low watermark `h`.

@@ -178,8 +178,8 @@ pub struct SlotState {
     pub ballot: Ballot,
     /// Votes of the view that this replica wants to enter.
     pub early: Option<Box<Ballot>>,
-    /// The first proposal of that view.
-    pub early_proposal: Option<Arc<PrePrepare>>,
+    /// The first proposal of that view, and whether it was timely when it came.
+    pub early_proposal: Option<(Arc<PrePrepare>, bool)>,
     /// This replica's latest PREPARE: `Qv(n)`.
     pub voted: Option<(View, Digest)>,
     /// The certificate of the highest view in which this replica was prepared: `P(n)`.
@@ -234,7 +234,7 @@ impl SlotState {
 
     /// Enters a view: its votes, if some came early, take the place of the old view's. Returns the proposal that
     /// came early.
-    pub fn enter_view(&mut self, early_counts: bool) -> Option<Arc<PrePrepare>> {
+    pub fn enter_view(&mut self, early_counts: bool) -> Option<(Arc<PrePrepare>, bool)> {
         self.proposal = None;
         self.ballot.clear();
         let decided = self.committed.as_ref().map(|committed| committed.claim.digest);

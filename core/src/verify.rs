@@ -16,7 +16,7 @@ use crate::batch::Batch;
 use crate::checkpoint::CheckpointVote;
 use crate::config::Chain;
 use crate::evidence::Evidence;
-use crate::message::{Data, MAX_FETCH, Message, PrePrepare, STATUS_PENDING, STATUS_SLOTS, Signed, Status};
+use crate::message::{Data, MAX_FETCH, MAX_RECOLLECTED_VOTES, Message, PrePrepare, Recollection, STATUS_PENDING, STATUS_SLOTS, Signed, Status};
 use crate::reply::ReplyStatement;
 use crate::request::ClientRequest;
 use crate::signature::{Signature, SignatureVerifier, Statement};
@@ -168,8 +168,23 @@ impl Verifier {
             Message::StableCheckpoint(certificate) => self.checkpoint_certificate(certificate)?,
             Message::Fetch(items) => length("items to fetch", items.len(), MAX_FETCH)?,
             Message::Data(data) => self.data(data)?,
+            Message::Recollection(held) => {
+                return self.recollection(held).map(|kept| Verified(Message::Recollection(kept)));
+            }
         }
         Ok(Verified(message))
+    }
+
+    /// Of what somebody recollects, that which verifies.
+    fn recollection(&self, held: &Recollection) -> Result<Arc<Recollection>, Rejected> {
+        at_most("votes recollected", held.votes.len(), MAX_RECOLLECTED_VOTES)?;
+        Ok(Arc::new(Recollection {
+            votes: held.votes.iter().filter(|vote| self.vote(vote).is_ok()).cloned().collect(),
+            checkpoint: held.checkpoint.clone().filter(|vote| self.checkpoint(vote).is_ok()),
+            view_change: held.view_change.clone().filter(|signed| self.view_change_body(signed).is_ok()),
+            new_view: held.new_view.clone().filter(|signed| self.new_view_body(signed).is_ok()),
+            vertex: held.vertex.clone().filter(|vertex| self.vertex(vertex).is_ok()),
+        }))
     }
 
     /// Verifies several messages, each on its own.

@@ -232,13 +232,15 @@ impl Disk {
         }
     }
 
-    /// A frame in the middle of the log goes bad. Whether there is one.
-    pub fn rot(&mut self, rng: &mut Rng) -> bool {
+    /// A frame of the log goes bad: the last one, or another one. Whether there is one.
+    pub fn rot(&mut self, rng: &mut Rng, at_the_end: bool) -> bool {
         let Log::Bytes(log) = &mut self.log else { return false };
-        if log.len() < 2 {
-            return false;
-        }
-        let frame = rng.index(log.len() - 1);
+        let frame = match log.len() {
+            0 => return false,
+            count if at_the_end => count - 1,
+            1 => return false,
+            count => rng.index(count - 1),
+        };
         let bytes = &mut log[frame].0;
         let at = rng.index(bytes.len());
         bytes[at] ^= 1 << rng.below(8);
@@ -262,8 +264,11 @@ impl Disk {
             Log::Bytes(log) => {
                 let bytes: Vec<u8> = log.iter().flat_map(|(bytes, _)| bytes).copied().collect();
                 let (frames, tail) = read_frames(&bytes).map_err(|error| Unreadable(error.to_string()))?;
-                if tail != Tail::Clean {
-                    log.pop();
+                if tail != Tail::Clean
+                    && let Some((_, records)) = log.pop()
+                {
+                    // A frame that was finished once had a number of its own.
+                    self.frames -= u64::from(records > 0);
                 }
                 let records = frames.into_iter().flat_map(|(_, records)| records).collect();
                 Ok((records, tail != Tail::Clean))
@@ -335,7 +340,7 @@ mod tests {
         disk.crash(&mut rng, |_| panic!("nothing is durable"));
         let (records, _) = disk.read().expect("a log");
         assert_eq!(records, [record(1), record(2), record(3)]);
-        assert!(disk.rot(&mut rng));
+        assert!(disk.rot(&mut rng, false));
         assert!(disk.read().is_err());
     }
 }

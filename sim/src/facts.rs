@@ -2,7 +2,7 @@
 //! expectations.
 
 use cretoai_core::hash::Digest;
-use cretoai_core::types::{ReplicaId, Slot};
+use cretoai_core::types::{ReplicaId, Slot, View};
 
 /// What is known about a slot.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +13,8 @@ pub struct SlotFacts {
     pub decided_by: ReplicaId,
     /// The latest batch that was proposed, and when that one first was.
     pub proposed: Option<(Digest, u64)>,
+    /// The view in which a batch was first proposed.
+    pub proposed_in: Option<View>,
     /// A hash of what is to be executed, by whoever executed first.
     pub execution: Option<u64>,
     /// A hash of the results, by whoever had them first.

@@ -81,6 +81,11 @@ impl Meta {
                 Self { slots, ..plain(Kind::Fetch, None, parts.fold(2, mix)) }
             }
             Message::Data(data) => of_data(data),
+            Message::Recollection(held) => {
+                let votes = held.votes.iter().map(|vote| head(&vote.signature));
+                let view_change = held.view_change.iter().map(|signed| head(&signed.signature));
+                plain(Kind::Recollection, None, votes.chain(view_change).fold(3, mix))
+            }
         }
     }
 }
@@ -92,12 +97,13 @@ fn of_item(item: &FetchItem) -> u64 {
         FetchItem::Certificate(phase, claim) => claim.digest.short() ^ *phase as u64,
         FetchItem::StableCheckpoint(slot) | FetchItem::Manifest(slot) => slot.0,
         FetchItem::NewView(view) => view.0,
+        FetchItem::Recollection => 0,
     }
 }
 
 fn slot_of_item(item: &FetchItem) -> Option<u64> {
     match item {
-        FetchItem::Vertex(_) | FetchItem::NewView(_) => None,
+        FetchItem::Vertex(_) | FetchItem::NewView(_) | FetchItem::Recollection => None,
         FetchItem::Batch(slot, _) | FetchItem::Chunk(slot, _) => Some(slot.0),
         FetchItem::StableCheckpoint(slot) | FetchItem::Manifest(slot) => Some(slot.0),
         FetchItem::Certificate(_, claim) => Some(claim.slot.0),

@@ -30,7 +30,12 @@ impl Admission {
             Message::StableCheckpoint(certificate) => self.low < certificate.vote.slot,
             Message::ViewChange(message) => self.view < message.signed.body.view,
             Message::NewView(message) => self.target.unwrap_or(self.view) <= message.signed.body.view,
-            Message::Vertex(_) | Message::Status(_) | Message::Certificates(_) | Message::Fetch(_) | Message::Data(_) => true,
+            Message::Vertex(_)
+            | Message::Status(_)
+            | Message::Certificates(_)
+            | Message::Fetch(_)
+            | Message::Data(_)
+            | Message::Recollection(_) => true,
         }
     }
 

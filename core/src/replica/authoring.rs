@@ -187,10 +187,10 @@ impl Replica {
         if self.pool.contains(&id) {
             return Err(Ignored::Duplicate);
         }
-        if let Some(rival) = self.pool.rival(vertex).cloned() {
+        let verdict = self.ledger.frontier().judge(vertex);
+        if let Some(rival) = self.pool.rival(vertex, verdict).cloned() {
             self.accuse(Evidence::from_vertices(&rival, vertex), out);
         }
-        let verdict = self.ledger.frontier().judge(vertex);
         let settled = matches!(verdict, Verdict::Duplicate | Verdict::Dead);
         let is_claimed = self.change.needs_vertex(&id);
         let in_slot = self.last_slot_listing(&id);

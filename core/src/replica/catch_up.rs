@@ -5,6 +5,7 @@
 //! - Upon DATA that was asked for: keep it, and go on with what waited for it.
 
 use super::Replica;
+use super::normal::best;
 use crate::batch::HashedBatch;
 use crate::certificate::{Certificate, Claim};
 use crate::hash::Digest;
@@ -24,7 +25,7 @@ impl Replica {
                 Phase::Commit => self.on_commit_certificate(certificate, out),
                 Phase::Prepare => self.on_prepare_certificate(certificate, out),
             };
-            done = result.or(done);
+            done = best(done, result);
         }
         done
     }
@@ -61,7 +62,7 @@ impl Replica {
         let mut done = Err(Ignored::Duplicate);
         let me = self.config.id;
         for vote in certificate.votes().iter().filter(|vote| vote.signer != me) {
-            done = self.on_vote(vote, out).or(done);
+            done = best(done, self.on_vote(vote, out));
         }
         done
     }
@@ -73,7 +74,7 @@ impl Replica {
             if !self.status.grant(link, weight(item), self.now, &self.config.timeouts) {
                 return Err(Ignored::Full);
             }
-            if let Some(message) = self.find(item) {
+            if let Some(message) = self.find(item, link) {
                 self.send(Target::One(link), message, out);
                 served = Ok(());
             } else if let FetchItem::Chunk(slot, digest) = item {
@@ -87,7 +88,7 @@ impl Replica {
         served
     }
 
-    fn find(&self, item: &FetchItem) -> Option<Message> {
+    fn find(&self, item: &FetchItem, asker: ReplicaId) -> Option<Message> {
         match item {
             FetchItem::Vertex(id) => self.pool.get(id).map(|held| Message::Vertex(held.vertex.clone())),
             FetchItem::Batch(slot, digest) => {
@@ -106,6 +107,7 @@ impl Replica {
                 let manifest = self.execution.snapshots.get(slot)?;
                 Some(Message::Data(Arc::new(Data::Manifest(manifest.clone()))))
             }
+            FetchItem::Recollection => Some(self.recollection_of(asker)),
             FetchItem::Chunk(..) => None,
         }
     }
@@ -173,6 +175,7 @@ impl Replica {
             FetchItem::Certificate(..) | FetchItem::StableCheckpoint(_) => change_is_open,
             FetchItem::NewView(wanted) => view < *wanted,
             FetchItem::Manifest(_) | FetchItem::Chunk(..) => transfers,
+            FetchItem::Recollection => true,
         });
     }
 
@@ -190,7 +193,7 @@ fn weight(item: &FetchItem) -> usize {
         FetchItem::Vertex(_) | FetchItem::Batch(..) => 1,
         FetchItem::Certificate(..) | FetchItem::StableCheckpoint(_) => 4,
         FetchItem::Chunk(..) | FetchItem::Manifest(_) => 16,
-        FetchItem::NewView(_) => 128,
+        FetchItem::NewView(_) | FetchItem::Recollection => 128,
     }
 }
 

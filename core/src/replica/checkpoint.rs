@@ -38,6 +38,11 @@ impl Checkpoints {
         self.votes.get(&slot)?.get(signer.index())?.as_ref()
     }
 
+    /// The newest one held of a sender.
+    pub(super) fn newest_of(&self, signer: ReplicaId) -> Option<&Signed<CheckpointVote>> {
+        self.votes.values().rev().find_map(|votes| votes[signer.index()].as_ref())
+    }
+
     fn insert(&mut self, vote: &Signed<CheckpointVote>, high: Slot) {
         let (signer, slot) = (vote.signer, vote.body.slot);
         if high < slot {
@@ -88,12 +93,14 @@ impl Replica {
         let core = self.execution.fixing.remove(&slot).expect("only work given out is completed");
         self.execution.snapshots.insert(slot, Arc::new(core.manifest(app)));
         self.keep_snapshots(out);
+        self.check_own_state(out);
         self.sign_checkpoint(slot, out)
     }
 
     /// Signed only for a state of this replica's own making, and never again for an earlier slot (C1).
     pub(super) fn sign_checkpoint(&mut self, slot: Slot, out: &mut Outbox) -> Result<(), Ignored> {
-        let vote = CheckpointVote { slot, state: self.execution.snapshots[&slot].state() };
+        let Some(manifest) = self.execution.snapshots.get(&slot) else { return Err(Ignored::Stopped) };
+        let vote = CheckpointVote { slot, state: manifest.state() };
         let signed_already = self.checkpoints.own.as_ref().is_some_and(|own| slot <= own.body.slot);
         if signed_already || slot <= self.execution.installed || !self.may_vote() {
             return Err(Ignored::Duplicate);
@@ -102,7 +109,6 @@ impl Replica {
         let signed = self.sign(vote, |vote| Statement::Checkpoint(vote));
         self.checkpoints.own = Some(signed.clone());
         self.send(Target::All, Message::Checkpoint(signed.clone()), out);
-        self.check_own_state(out);
         self.on_checkpoint(&signed, out)
     }
 

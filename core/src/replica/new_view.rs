@@ -209,8 +209,8 @@ impl Replica {
         }
         let batches = self.change.enter_view(view);
         self.take_proposals(message, &batches, out);
-        for (_, proposal) in early {
-            let _ = self.on_pre_prepare(&proposal, out);
+        for (_, (proposal, was_timely)) in early {
+            let _ = self.take_pre_prepare(&proposal, |_, _| was_timely, out);
         }
         self.recount_all(out);
         self.try_execute(out);

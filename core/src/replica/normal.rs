@@ -20,6 +20,7 @@ use crate::outbox::{Outbox, Target};
 use crate::record::Record;
 use crate::signature::Statement;
 use crate::slots::{Counted, Proposal, Standing};
+use crate::time::Instant;
 use crate::types::{ReplicaId, Slot, View};
 use crate::vote::{Entries, Phase, Vote};
 use std::sync::Arc;
@@ -39,27 +40,46 @@ impl Replica {
         if self.target.is_some() {
             return Err(Ignored::ViewChanging);
         }
+        self.take_pre_prepare(message, |replica, ts| replica.is_timely(ts), out)
+    }
+
+    /// A pre-prepare of the installed view's primary.
+    pub(super) fn take_pre_prepare(
+        &mut self,
+        message: &Arc<PrePrepare>,
+        is_timely: impl Fn(&Self, Instant) -> bool,
+        out: &mut Outbox,
+    ) -> Result<(), Ignored> {
         let mut done = Err(Ignored::Duplicate);
-        for entry in 0..message.batches.len() {
-            done = self.on_proposal(message, entry, out).or(done);
+        for (entry, batch) in message.batches.iter().enumerate() {
+            let is_timely = is_timely(self, batch.ts);
+            done = best(done, self.on_proposal(message, entry, is_timely, out));
+        }
+        // The batch may be the one that a decided slot waited for.
+        if self.waits_for_itself() {
+            self.try_execute(out);
         }
         // The statement alone is the primary's PREPARE, whatever becomes of the proposal (M9).
-        self.on_vote(&message.vote, out).or(done)
+        match (done, self.on_vote(&message.vote, out)) {
+            (Err(Ignored::Duplicate), counted) => counted,
+            (proposed, _) => proposed,
+        }
     }
 
     /// A proposal of the view that this replica is about to enter waits for the NEW-VIEW (N9).
     fn keep_for_target(&mut self, message: &Arc<PrePrepare>) -> Result<(), Ignored> {
         let low = self.low();
         // One of several slots would be kept once for each: it is left to STATUS instead.
-        if let Entries::One(slot, _) = message.vote.body.entries
-            && let Some(state) = self.log.get_mut(slot).filter(|state| low < state.slot)
-        {
-            state.early_proposal.get_or_insert_with(|| message.clone());
+        if let (&Entries::One(slot, _), [batch]) = (&message.vote.body.entries, &message.batches[..]) {
+            let is_timely = self.is_timely(batch.ts);
+            if let Some(state) = self.log.get_mut(slot).filter(|state| low < state.slot) {
+                state.early_proposal.get_or_insert_with(|| (message.clone(), is_timely));
+            }
         }
         Err(Ignored::ViewChanging)
     }
 
-    fn on_proposal(&mut self, message: &Arc<PrePrepare>, entry: usize, out: &mut Outbox) -> Result<(), Ignored> {
+    fn on_proposal(&mut self, message: &Arc<PrePrepare>, entry: usize, is_timely: bool, out: &mut Outbox) -> Result<(), Ignored> {
         let Some((slot, digest)) = message.vote.body.entries.iter().nth(entry) else { return Err(Ignored::Unproven) };
         let batch = &message.batches[entry];
         if slot <= self.low() || self.log.end() < slot {
@@ -70,7 +90,6 @@ impl Replica {
         if executed_otherwise || (slot <= self.new_view_end && self.log.get(slot).is_some_and(|state| state.proposal.is_none())) {
             return Err(Ignored::Settled);
         }
-        let is_timely = self.is_timely(batch.ts);
         let state = self.log.get_mut(slot).expect("inside the ring");
         if let Some(proposal) = &mut state.proposal {
             if proposal.digest != digest {
@@ -95,7 +114,7 @@ impl Replica {
         self.try_accept(slot, out)
     }
 
-    fn is_timely(&self, ts: crate::time::Instant) -> bool {
+    fn is_timely(&self, ts: Instant) -> bool {
         let timeouts = &self.config.timeouts;
         self.now - self.timers.timeout() - timeouts.precision <= ts
             && ts <= self.now + timeouts.precision + timeouts.message_delay
@@ -165,6 +184,7 @@ impl Replica {
             self.fetches.want(FetchItem::Batch(slot, digest), source, Until::Found, now);
             return false;
         };
+        self.fetches.take(&FetchItem::Batch(slot, digest));
         let mut complete = true;
         for id in &batch.vertices {
             if self.pool.contains(id) {
@@ -220,7 +240,7 @@ impl Replica {
         }
         let mut done = Err(Ignored::Duplicate);
         for (slot, digest) in vote.body.entries.iter() {
-            done = self.on_vote_entry(slot, digest, vote, early, out).or(done);
+            done = best(done, self.on_vote_entry(slot, digest, vote, early, out));
         }
         done
     }
@@ -367,5 +387,14 @@ impl Replica {
             return false;
         }
         body.proposals.iter().find(|(at, _)| *at == slot).is_none_or(|(_, proposed)| *proposed != digest)
+    }
+}
+
+/// Of two outcomes the one that says more: that something changed, or else a reason other than repetition.
+pub(super) fn best(a: Result<(), Ignored>, b: Result<(), Ignored>) -> Result<(), Ignored> {
+    match (a, b) {
+        (Ok(()), _) | (_, Ok(())) => Ok(()),
+        (Err(Ignored::Duplicate), reason) => reason,
+        (reason, _) => reason,
     }
 }

@@ -227,6 +227,15 @@ impl Replica {
             self.begin_transfer();
         }
         self.start_transfer_if_behind();
+        if self.silent.is_none() {
+            self.speak(out);
+        }
+        self.try_execute(out);
+        self.send_status(out);
+    }
+
+    /// Sends again what others may not have received, and goes on.
+    pub(super) fn speak(&mut self, out: &mut Outbox) {
         self.resume_checkpoint(out);
         if let Some(target) = self.target {
             self.resume_view_change(target, out);
@@ -237,7 +246,6 @@ impl Replica {
         self.try_execute(out);
         self.try_author(out);
         self.try_propose(out);
-        self.send_status(out);
     }
 
     /// The newest CHECKPOINT counts again, and is signed now if the crash came between the snapshot and it.

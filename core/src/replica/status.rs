@@ -110,7 +110,7 @@ impl Replica {
         let (period, sent) = (self.config.timeouts.status, self.status.sent_at);
         let behind = self.status.behind_since.map(|since| since + period.over(2));
         let waiting = self.pool.oldest_pending().map(|(since, _)| since + period);
-        let changing = self.target.map(|_| sent);
+        let changing = (self.target.is_some() || self.silent.is_some()).then_some(sent);
         let urgent = earliest([behind, waiting, changing]).map(|urgent| urgent.max(sent + period));
         urgent.unwrap_or(Instant(u64::MAX)).min(sent + period.times(10))
     }
@@ -157,6 +157,7 @@ impl Replica {
         };
         let signed = self.sign(body, |body| Statement::Status(body));
         self.send(Target::All, Message::Status(Arc::new(signed)), out);
+        self.ask_for_recollections(out);
     }
 
     fn progress_of(&self, state: &SlotState) -> Progress {

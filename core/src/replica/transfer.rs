@@ -115,6 +115,10 @@ impl Replica {
         self.install_state(slot, ledger, manifest);
         out.persist(Record::StateInstalled(slot));
         out.task(Task::Restore(snapshot, app));
+        // What was proposed while the state was wrong could not be voted for then.
+        for slot in self.low().next().0..=self.log.high().0 {
+            let _ = self.try_accept(Slot(slot), out);
+        }
         self.try_execute(out);
         self.try_author(out);
         self.try_propose(out);

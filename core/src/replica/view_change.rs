@@ -78,6 +78,11 @@ impl ViewChangeState {
         [&self.highest[at], &self.for_target[at]].into_iter().flatten()
     }
 
+    /// The one for the highest view held of a sender.
+    pub(super) fn newest_of(&self, signer: ReplicaId) -> Option<&Arc<Signed<ViewChange>>> {
+        self.highest[signer.index()].as_ref()
+    }
+
     fn insert(&mut self, message: &Arc<Signed<ViewChange>>, target: Option<View>) {
         let at = message.signer.index();
         if Some(message.body.view) == target {

@@ -10,6 +10,7 @@ use crate::ledger::Manifest;
 use crate::message::{
     Data, FetchItem, NewView, NewViewMessage, PrePrepare, Progress, Signed, Status, ViewChange, ViewChangeMessage,
 };
+use crate::replica::Halt;
 use crate::request::{Caller, ClientRequest, Request};
 use crate::signature::Signature;
 use crate::time::Instant;

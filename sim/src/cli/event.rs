@@ -202,8 +202,10 @@ fn summary(message: &Message) -> String {
             Data::Manifest(manifest) => format!("manifest {}", manifest.slot),
             Data::Chunk(chunk) => format!("chunk of {} bytes", chunk.0.len()),
         },
+        // What is rare is shown by its kind alone.
+        _ => String::new(),
     };
-    format!("{kind} {about}")
+    format!("{kind} {about}").trim_end().to_owned()
 }
 
 fn proposal((slot, digest): &(cretoai_core::types::Slot, Digest)) -> String {
@@ -219,6 +221,7 @@ fn item(item: &FetchItem) -> String {
         FetchItem::NewView(view) => format!("new view {view}"),
         FetchItem::Manifest(slot) => format!("manifest {slot}"),
         FetchItem::Chunk(slot, digest) => format!("chunk {slot} {digest:?}"),
+        other => format!("{other:?}"),
     }
 }
 
@@ -241,6 +244,7 @@ fn recorded(record: &Record) -> String {
         Record::ViewChangeSent(message) => format!("view change to {}", message.signed.body.view),
         Record::NewViewInstalled(message) => format!("installed {}", message.signed.body.view),
         Record::StateInstalled(slot) => format!("state of {slot}"),
+        Record::Halted(reason) => format!("stopped: {reason:?}"),
         Record::Evidence(evidence) => format!("evidence {:?} against {}", evidence.kind(), evidence.accused()),
     }
 }

@@ -103,6 +103,7 @@ pub(super) fn fault(fault: &Fault) -> String {
         Fault::SlowDisks { sync_us } => format!("disks take {}", span_us(*sync_us)),
         Fault::EnableRule { name } => format!("rule `{name}` comes into force"),
         Fault::DisableRule { name } => format!("rule `{name}` ends"),
+        other => name_of(other).replace('-', " "),
     }
 }
 

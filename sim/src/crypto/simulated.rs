@@ -29,45 +29,53 @@ pub fn mix(a: u64, b: u64) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
     state: [u64; 2],
+    /// The bytes that do not yet fill a word, lowest first.
     word: u64,
-    bytes: u64,
+    /// How many bits they have.
+    filled: u32,
+    length: u64,
 }
 
 impl Mix {
     /// A hasher with a key.
     #[must_use]
     pub fn new(key: [u64; 2]) -> Self {
-        Self { state: key, word: 0, bytes: 0 }
+        Self { state: key, word: 0, filled: 0, length: 0 }
     }
 
     #[inline]
     fn absorb(&mut self, word: u64) {
         let [a, b] = self.state;
-        self.state = [mix(a ^ word, b), mix(b.wrapping_add(word), a)];
+        self.state = [mix(a ^ word, b), b.rotate_left(23) ^ word];
+    }
+
+    /// Adds up to eight bytes: the lowest ones of a word, whose other bits are zero.
+    #[inline]
+    fn part(&mut self, bytes: u64, count: u32) {
+        self.length += u64::from(count);
+        self.word |= bytes << self.filled;
+        let filled = self.filled + 8 * count;
+        if filled < 64 {
+            self.filled = filled;
+            return;
+        }
+        self.absorb(self.word);
+        // What did not fit; a shift by all bits is none.
+        self.word = bytes.checked_shr(64 - self.filled).unwrap_or(0);
+        self.filled = filled - 64;
     }
 
     /// Adds a byte.
     #[inline]
     pub fn byte(&mut self, byte: u8) {
-        self.word |= u64::from(byte) << (8 * (self.bytes % 8));
-        self.bytes += 1;
-        if self.bytes.is_multiple_of(8) {
-            self.absorb(self.word);
-            self.word = 0;
-        }
+        self.part(u64::from(byte), 1);
     }
 
     /// Adds bytes.
     #[inline]
     pub fn bytes(&mut self, bytes: &[u8]) {
-        let missing = usize::try_from((8 - self.bytes % 8) % 8).expect("below 8");
-        let (head, rest) = bytes.split_at(missing.min(bytes.len()));
-        head.iter().for_each(|byte| self.byte(*byte));
-        let (words, tail) = rest.as_chunks::<8>();
-        for word in words {
-            self.absorb(u64::from_le_bytes(*word));
-            self.bytes += 8;
-        }
+        let (words, tail) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.part(u64::from_le_bytes(*word), 8));
         tail.iter().for_each(|byte| self.byte(*byte));
     }
 
@@ -75,9 +83,10 @@ impl Mix {
     #[must_use]
     pub fn finish(mut self) -> [u64; 2] {
         self.absorb(self.word);
-        self.absorb(self.bytes);
+        self.absorb(self.length);
         let [a, b] = self.state;
-        [mix(a, P1), mix(b, P0)]
+        let (first, second) = (mix(a, b ^ P1), mix(b, a ^ P0));
+        [first, mix(second, first)]
     }
 }
 

@@ -129,6 +129,7 @@ impl Oracles {
                 let finding = self.prepared.hold(id, &certificate.claim);
                 self.judge(14, finding);
             }
+            Record::Halted(halt) => self.judge(1, Err(format!("{id} found proof of more than f faults: {halt:?}"))),
             Record::Stable(proof) => self.order.certified(id, proof.vote),
             Record::Evidence(evidence) => self.judge(11, accusation::stored(id, evidence, self.honest)),
             _ => {}

@@ -78,6 +78,12 @@ pub enum Fault {
         /// The replica.
         replica: u16,
     },
+    /// The last frame of a replica's log goes bad after it was durable. That makes it Byzantine, though it should
+    /// find out in time and keep silent for good (`docs/protocol.md` G12).
+    RotEnd {
+        /// The replica.
+        replica: u16,
+    },
     /// The next fsync of a replica fails.
     FailSync {
         /// The replica.
@@ -121,7 +127,7 @@ impl Fault {
     /// Whether the fault needs logs that are bytes.
     #[must_use]
     pub fn needs_bytes(&self) -> bool {
-        matches!(self, Self::Rot { .. })
+        matches!(self, Self::Rot { .. } | Self::RotEnd { .. })
     }
 }
 

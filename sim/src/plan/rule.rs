@@ -34,10 +34,12 @@ pub enum Kind {
     Request,
     /// REPLY to a client.
     Reply,
+    /// What a replica holds of another one's statements, for one that distrusts its log.
+    Recollection,
 }
 
 /// The number of kinds.
-pub const KINDS: usize = 14;
+pub const KINDS: usize = 15;
 
 /// What happens to messages that match. An empty list matches everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

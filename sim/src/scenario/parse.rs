@@ -1,12 +1,12 @@
 //! From the text of a scenario file to its values, and from an error in it to a line and a key.
 
 use super::error::{LoadError, in_plain_words};
+use super::ranges::{self, Range};
 use crate::plan::Plan;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_path_to_error::{Path, Segment, Track};
 use std::collections::BTreeMap;
-use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 /// The version of scenario files that this program reads.
@@ -85,6 +85,7 @@ impl<'a> Document<'a> {
         result.map_err(|error| {
             let path = steps(&track.path());
             let (problem, missing, remedy) = in_plain_words(error.message());
+            let problem = with_range(&path, problem);
             self.complain(path, missing, problem).remedy(remedy)
         })
     }
@@ -109,14 +110,12 @@ impl<'a> Document<'a> {
     }
 
     fn value_at(&self, path: &[String]) -> Option<String> {
-        match self.follow(path)? {
-            (_, Some(value)) if !matches!(value, DeValue::Table(_)) => Some(shown(value)),
-            _ => None,
-        }
+        let (_, value) = self.follow(path)?;
+        value.map(shown)
     }
 
     /// As far along a path as the file goes: where that is, and the value if it is the end of the path.
-    fn follow(&self, path: &[String]) -> Option<(Range<usize>, Option<&DeValue<'a>>)> {
+    fn follow(&self, path: &[String]) -> Option<(std::ops::Range<usize>, Option<&DeValue<'a>>)> {
         let (first, rest) = path.split_first()?;
         let (key, value) = self.table.iter().find(|(key, _)| key.get_ref() == first)?;
         let (mut span, mut value) = (key.span(), value.get_ref());
@@ -201,6 +200,17 @@ fn join(path: &[String]) -> String {
 fn split(key: &str) -> Vec<String> {
     let parts = key.split(['.', '[']).map(|part| part.trim_end_matches(']').to_owned());
     parts.filter(|part| !part.is_empty()).collect()
+}
+
+/// A key knows more about its numbers than the type does that holds them.
+fn with_range(path: &[String], problem: String) -> String {
+    let names: Vec<&str> = path.iter().map(String::as_str).filter(|step| step.parse::<usize>().is_err()).collect();
+    match ranges::range_of(&names.join(".")) {
+        Some(Range::Between(min, max)) if problem.starts_with("must be a whole number") => {
+            format!("must be a whole number from {min} to {max}")
+        }
+        _ => problem,
+    }
 }
 
 fn line_of(text: &str, at: usize) -> usize {

@@ -43,9 +43,10 @@ impl Run<'_> {
             self.resume(host);
             self.restart(host);
         }
-        let alive = self.members(core).all(|id| self.hosts[usize::from(id)].has_power());
-        if !alive {
-            return; // Somebody refused to come back: nothing is promised.
+        // Who distrusts its log waits for more replicas than a quorum may have; who refuses to come back is lost.
+        let speaks = |replica: &cretoai_core::Replica| !replica.is_silent();
+        if !self.members(core).all(|id| self.hosts[usize::from(id)].replica.as_ref().is_some_and(speaks)) {
+            return;
         }
         let back_off = |id: u16| self.hosts[usize::from(id)].replica.as_ref().map_or(0, cretoai_core::Replica::back_off);
         let k = self.members(core).map(back_off).max().unwrap_or(0);

@@ -5,9 +5,10 @@ use crate::host::Waiting;
 use crate::meta::Meta;
 use crate::observe::{State, What};
 use crate::plan::{Kind, Load};
+use crate::probes::Probe;
 use crate::schedule::Due;
 use crate::workload::{ClientEvent, NewOp};
-use cretoai_core::reply::Reply;
+use cretoai_core::reply::{NoOp, Outcome, Reply};
 use cretoai_core::time::Instant;
 use cretoai_core::types::ReplicaId;
 
@@ -159,6 +160,9 @@ impl Run<'_> {
         let leaves = machine.busy_until.max(self.now);
         if self.is_honest(id) {
             self.oracles.replied(id, &reply);
+            let expired = reply.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::NoOp(NoOp::Expired));
+            self.probes.hit_if(expired, Probe::Expired);
+            self.probes.hit_if(reply.results.len() < reply.outcomes.len(), Probe::Moot);
         }
         if self.clients.ops.is_empty() {
             return;

@@ -365,6 +365,11 @@ impl Run<'_> {
                     self.tallies.evidence.push((id, evidence.accused(), evidence.kind()));
                     self.probes.hit(Probe::Evidence);
                 }
+                Record::Committed(certificate) => {
+                    let proposed = self.facts.slot(certificate.claim.slot).proposed_in;
+                    self.probes.hit_if(proposed.is_some_and(|view| view < certificate.claim.view), Probe::DecidedLater);
+                }
+                Record::Halted(_) => self.probes.hit(Probe::Halted),
                 Record::OwnVertex(vertex) | Record::Vertex(vertex) => {
                     for request in &vertex.body.payload {
                         if let Some(op) = self.clients.numbers.get(&request.id()) {
@@ -498,7 +503,6 @@ impl Run<'_> {
             return self.fail("O6", format!("{id} was told to restore a state that is none: {error}"));
         }
         machine.flipped = false;
-        machine.executing.clear();
         machine.fixed = None;
         let hashes = app.iter().map(|chunk| chunk_hash(&chunk.0)).collect();
         let snapshot = Snapshot { core, app, hashes, awaited: false };

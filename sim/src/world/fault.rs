@@ -2,7 +2,7 @@
 
 use super::Run;
 use crate::app::Tally;
-use crate::disk::Item;
+use crate::disk::{Item, Snapshot};
 use crate::host::Mode;
 use crate::observe::{State, What};
 use crate::plan::Fault;
@@ -47,7 +47,10 @@ impl Run<'_> {
             Fault::PowerLoss { restart_after_us } => self.power_loss(restart_after_us * 1000),
             Fault::Wipe { replica } => self.wipe(of(replica)),
             Fault::Rot { replica } => {
-                self.hosts[of(replica)].disk.rot(&mut self.disk_rng);
+                self.hosts[of(replica)].disk.rot(&mut self.disk_rng, false);
+            }
+            Fault::RotEnd { replica } => {
+                self.hosts[of(replica)].disk.rot(&mut self.disk_rng, true);
             }
             Fault::FailSync { replica } => self.hosts[of(replica)].disk.fail_next = true,
             Fault::FillDisk { replica } => self.hosts[of(replica)].disk.full = true,
@@ -173,7 +176,9 @@ impl Run<'_> {
     pub(super) fn wipe(&mut self, host: usize) {
         self.crash(host);
         self.hosts[host].disk.wipe();
-        self.boot(host);
+        if self.seats[host].as_ref().is_none_or(|seat| seat.puppets.contains(&host)) {
+            self.boot(host);
+        }
     }
 
     /// A machine comes back from its disk.
@@ -182,10 +187,13 @@ impl Run<'_> {
             return;
         }
         let id = self.hosts[host].id;
-        if self.seats[id.index()].is_some() {
+        if let Some(seat) = &self.seats[id.index()] {
             // A Byzantine replica needs no disk to come back.
-            self.hosts[host].disk.wipe();
-            return self.boot(host);
+            if seat.puppets.contains(&host) {
+                self.hosts[host].disk.wipe();
+                self.boot(host);
+            }
+            return;
         }
         let (records, cut) = match self.hosts[host].disk.read() {
             Ok(read) => read,
@@ -198,16 +206,13 @@ impl Run<'_> {
         let config = self.plan.config(id, &self.chain);
         let signer = self.keys.signer(self.chain.id, id);
         let machine = &mut self.hosts[host];
-        let newest = machine.disk.snapshots.last();
-        let snapshot = newest.map(|newest| OwnSnapshot { core: Arc::clone(&newest.core), app: newest.hashes.clone() });
-        let mut app = Tally::default();
-        if let Some(newest) = newest {
-            let chunks: Vec<&[u8]> = newest.app.iter().map(|chunk| chunk.0.as_slice()).collect();
-            app.restore(&chunks).expect("its own snapshot");
-        }
-        match Replica::recover(Arc::clone(&self.chain), config, signer, snapshot, records) {
-            Ok(replica) => {
-                machine.app = app;
+        let own = |snapshot: &Snapshot| OwnSnapshot { core: Arc::clone(&snapshot.core), app: snapshot.hashes.clone() };
+        let snapshots: Vec<OwnSnapshot> = machine.disk.snapshots.iter().map(own).collect();
+        match Replica::recover(Arc::clone(&self.chain), config, signer, snapshots, records) {
+            Ok(mut replica) => {
+                if cut {
+                    replica.distrust_log();
+                }
                 machine.outbox = Outbox::resume_at(machine.disk.end());
                 self.come_back(host, replica, cut);
             }
@@ -227,6 +232,11 @@ impl Run<'_> {
         self.probes.hit_if(state.target.is_some(), Probe::RestartInViewChange);
         let machine = &mut self.hosts[host];
         let id = machine.id;
+        machine.app = Tally::default();
+        if let Some(newest) = machine.disk.snapshots.iter().find(|snapshot| snapshot.core.slot == replica.applied()) {
+            let chunks: Vec<&[u8]> = newest.app.iter().map(|chunk| chunk.0.as_slice()).collect();
+            machine.app.restore(&chunks).expect("its own snapshot");
+        }
         machine.replica = Some(replica);
         machine.mode = Mode::Up;
         machine.busy_until = self.now;

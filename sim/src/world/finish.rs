@@ -23,6 +23,7 @@ const KIND_NAMES: [&str; crate::plan::KINDS] = [
     "DATA",
     "REQUEST",
     "REPLY",
+    "RECOLLECTION",
 ];
 
 impl Run<'_> {

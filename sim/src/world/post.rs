@@ -108,6 +108,7 @@ impl Run<'_> {
                 continue;
             }
             let facts = self.facts.slot(slot);
+            facts.proposed_in.get_or_insert(message.vote.body.view);
             match facts.proposed {
                 Some((known, _)) if known == digest => {}
                 Some(_) => {

@@ -36,7 +36,10 @@ fn reads_disks(plan: &Plan) -> bool {
 
 /// Replicas that keep the protocol's promises: neither Byzantine nor robbed of their disks.
 fn honest(plan: &Plan) -> ReplicaSet {
-    let wiped = |fault: &Fault| if let Fault::Wipe { replica } = fault { Some(*replica) } else { None };
+    let wiped = |fault: &Fault| match fault {
+        Fault::Wipe { replica } | Fault::RotEnd { replica } => Some(*replica),
+        _ => None,
+    };
     let timed = plan.faults.iter().filter_map(|at| wiped(&at.fault));
     let triggered = plan.triggers.iter().flat_map(|trigger| trigger.then.iter().filter_map(wiped));
     let byzantine = plan.byzantine.iter().map(|entry| entry.replica);

@@ -95,7 +95,8 @@ impl Bench {
             return lines;
         };
         let target = replica.target().map_or(String::new(), |target| format!(" -> {target}"));
-        let mut line = format!("{}: {}{target} h={} exec={}", self.id, replica.view(), replica.stable(), replica.executed());
+        let mut line =
+            format!("{}: {}{target} h={} exec={}", self.id, replica.view(), replica.stable(), replica.executed());
         if let Some(halt) = replica.halted() {
             line.push_str(&format!(" halted: {halt:?}"));
         }
@@ -166,7 +167,7 @@ impl Bench {
         match self.world.verifier.message(message) {
             Ok(message) => self.step(Input::Message(link, &message)),
             Err(rejected) => {
-                self.say(format!("rejected: {rejected}"));
+                self.say(format!("rejected: {}", self.world.with_names(&rejected.to_string())));
                 Ok(())
             }
         }
@@ -265,7 +266,8 @@ impl Bench {
     /// Lets out what waits for nothing any more.
     fn release(&mut self) -> Result<(), String> {
         while let Some(envelope) = self.out.next_send() {
-            let when = if envelope.message.is_gated() { format!("after {}", self.durable) } else { "at once".to_owned() };
+            let when =
+                if envelope.message.is_gated() { format!("after {}", self.durable) } else { "at once".to_owned() };
             let same = self.compare_with_frozen(&envelope.message);
             let what = self.world.show_message(&envelope.message);
             self.say(format!("send {when} to {}: {what}{same}", show::target(envelope.to)));
@@ -337,9 +339,14 @@ impl Bench {
     /// `snapshot s4`: it is durable. `wrong`: with a state that no other application has. `unsaid`: it is durable,
     /// but the replica crashes before it learns of it.
     fn snapshot(&mut self, slot: Slot, how: Option<&str>) -> Result<(), String> {
-        let core = self.fixing.take_if(|core| core.slot == slot).ok_or_else(|| format!("no snapshot of {slot} is due"))?;
-        let chunk = if how == Some("wrong") { Bytes(b"bit flip".to_vec()) } else { app_chunk(slot) };
+        let core =
+            self.fixing.take_if(|core| core.slot == slot).ok_or_else(|| format!("no snapshot of {slot} is due"))?;
+        let is_wrong = how == Some("wrong");
+        let chunk = if is_wrong { Bytes(b"bit flip".to_vec()) } else { app_chunk(slot) };
         let app = vec![chunk_hash(&chunk.0)];
+        if is_wrong {
+            self.world.name(core.manifest(app.clone()).state(), "WRONG");
+        }
         self.snapshot = Some(OwnSnapshot { core, app: app.clone() });
         if how == Some("unsaid") { Ok(()) } else { self.step(Input::SnapshotDurable(slot, app)) }
     }

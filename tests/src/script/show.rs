@@ -135,6 +135,7 @@ impl World {
             }
             Record::StateInstalled(slot) => format!("StateInstalled {slot}"),
             Record::Evidence(evidence) => format!("Evidence {:?} of {}", evidence.kind(), evidence.accused()),
+            Record::Halted(halt) => format!("Halted {halt:?}"),
         }
     }
 

@@ -6,7 +6,8 @@ use cretoai_core::checkpoint::{CheckpointCertificate, CheckpointVote};
 use cretoai_core::choice::select;
 use cretoai_core::hash::Digest;
 use cretoai_core::message::{
-    Data, FetchItem, Message, NewView, NewViewMessage, PrePrepare, Progress, Signed, Status, ViewChange, ViewChangeMessage,
+    Data, FetchItem, Message, NewView, NewViewMessage, PrePrepare, Progress, Signed, Status, ViewChange,
+    ViewChangeMessage,
 };
 use cretoai_core::signature::{Signature, Statement};
 use cretoai_core::types::{ReplicaId, Slot, View};
@@ -94,7 +95,13 @@ fn checkpoint(world: &mut World, word: &str) -> Result<Arc<CheckpointCertificate
 }
 
 /// `v0 s1 A s2 B`
-fn vote(world: &mut World, phase: Phase, pen: Pen, words: &[&str], options: &Options<'_>) -> Result<Signed<Vote>, String> {
+fn vote(
+    world: &mut World,
+    phase: Phase,
+    pen: Pen,
+    words: &[&str],
+    options: &Options<'_>,
+) -> Result<Signed<Vote>, String> {
     let view = View(number(some(words, 0, "the view")?)?);
     let mut entries = Vec::new();
     for pair in words[1..].chunks(2) {
@@ -198,12 +205,16 @@ fn status(world: &mut World, pen: Pen, options: &Options<'_>) -> Result<Message,
 fn fetch(world: &mut World, words: &[&str]) -> Result<Message, String> {
     let item = match some(words, 0, "what is fetched")? {
         "vertex" => FetchItem::Vertex(world.digest(some(words, 1, "the vertex")?)?),
-        "batch" => FetchItem::Batch(Slot(number(some(words, 1, "the slot")?)?), world.digest(some(words, 2, "the batch")?)?),
+        "batch" => {
+            FetchItem::Batch(Slot(number(some(words, 1, "the slot")?)?), world.digest(some(words, 2, "the batch")?)?)
+        }
         "certificate" => FetchItem::Certificate(Phase::Prepare, claim(world, some(words, 1, "the claim")?)?),
         "checkpoint" => FetchItem::StableCheckpoint(Slot(number(some(words, 1, "the slot")?)?)),
         "new-view" => FetchItem::NewView(View(number(some(words, 1, "the view")?)?)),
         "manifest" => FetchItem::Manifest(Slot(number(some(words, 1, "the slot")?)?)),
-        "chunk" => FetchItem::Chunk(Slot(number(some(words, 1, "the slot")?)?), world.digest(some(words, 2, "the chunk")?)?),
+        "chunk" => {
+            FetchItem::Chunk(Slot(number(some(words, 1, "the slot")?)?), world.digest(some(words, 2, "the chunk")?)?)
+        }
         other => return Err(format!("nobody fetches a {other}")),
     };
     let times = words.get(3).map_or(Ok(1), |times| number(times))?;

@@ -169,6 +169,11 @@ impl World {
         self.names.get(&digest).cloned().unwrap_or_else(|| format!("{digest:?}"))
     }
 
+    /// A text of the core, with names in the place of digests.
+    pub(crate) fn with_names(&self, text: &str) -> String {
+        self.names.iter().fold(text.to_owned(), |text, (digest, name)| text.replace(&format!("{digest:?}"), name))
+    }
+
     /// A digest by name: of a vertex, batch or state, or of nothing if the name begins with `?`. A lone `?` is
     /// another one each time.
     pub(crate) fn digest(&mut self, name: &str) -> Result<Digest, String> {
@@ -245,7 +250,13 @@ impl World {
     }
 
     /// `batch A = a b at=10ms`
-    pub(crate) fn define_batch(&mut self, name: &str, listed: &[&str], now: Instant, options: &Options<'_>) -> Result<(), String> {
+    pub(crate) fn define_batch(
+        &mut self,
+        name: &str,
+        listed: &[&str],
+        now: Instant,
+        options: &Options<'_>,
+    ) -> Result<(), String> {
         let ts = options.get("at").map_or(Ok(now), |at| duration(at).map(|at| Instant::GENESIS + at))?;
         let vertices = listed.iter().map(|vertex| self.digest(vertex)).collect::<Result<_, _>>()?;
         let batch = Arc::new(Hashed::new(Batch { ts, vertices }));

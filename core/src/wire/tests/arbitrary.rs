@@ -257,6 +257,7 @@ pub(super) fn record() -> BoxedStrategy<Record> {
         any_new_view().prop_map(Record::NewViewInstalled),
         any::<u64>().prop_map(|slot| Record::StateInstalled(Slot(slot))),
         any_evidence().prop_map(|evidence| Record::Evidence(Arc::new(evidence))),
+        any::<u64>().prop_map(|slot| Record::Halted(Halt::ContradictingCommits(Slot(slot)))),
     ]
     .boxed()
 }
