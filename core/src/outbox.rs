@@ -142,6 +142,12 @@ impl Outbox {
         self.durable = upto;
     }
 
+    /// Whether every record appended so far is durable.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.durable == self.appended
+    }
+
     /// The next message that may leave.
     pub fn next_send(&mut self) -> Option<Envelope> {
         if let Some(envelope) = self.free.pop_front() {

@@ -17,10 +17,23 @@ use crate::scenario::{LIBRARY, LoadError, Scenario};
 use args::{Arguments, Command};
 use clap::Parser;
 use std::io::{self, BufWriter, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 /// What was asked for cannot be done.
 const USAGE: u8 = 64;
+
+/// This program is wrong. It is what Rust's own panics end with.
+const INTERNAL: u8 = 101;
+
+/// What the last panic said, and where it was.
+static LAST_PANIC: Mutex<String> = Mutex::new(String::new());
+
+fn last_panic() -> String {
+    let last = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner);
+    last.lines().collect::<Vec<_>>().join(" ")
+}
 
 /// Why a command ends without a verdict.
 #[derive(Debug)]
@@ -58,10 +71,21 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    // A panic of the protocol is a finding, and is reported as one.
-    std::panic::set_hook(Box::new(|_| {}));
+    // A panic of the protocol is a finding and is reported as one. Any other is a mistake of this program.
+    std::panic::set_hook(Box::new(|panic| {
+        let mut last = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = panic.to_string();
+    }));
     let mut out = BufWriter::new(io::stdout().lock());
-    let ended = dispatch(arguments, &mut out).and_then(|code| out.flush().map(|()| code).map_err(Stop::from));
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let code = dispatch(arguments, &mut out)?;
+        out.flush()?;
+        Ok(code)
+    }));
+    let Ok(ended) = ended else {
+        eprintln!("internal error: {}", last_panic());
+        return ExitCode::from(INTERNAL);
+    };
     match ended {
         Ok(code) => ExitCode::from(code),
         // Whoever read the output has seen enough.

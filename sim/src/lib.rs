@@ -4,6 +4,7 @@
 
 pub mod adversary;
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod crypto;
 pub mod disk;
@@ -19,6 +20,7 @@ pub mod probes;
 pub mod report;
 pub mod rng;
 pub mod rules;
+pub mod scenario;
 pub mod schedule;
 pub mod swarm;
 pub mod table;

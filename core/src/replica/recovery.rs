@@ -321,7 +321,7 @@ impl Replica {
     }
 
     /// Whether a record is needed no more: recovery gives the same replica with and without it (G14). Ask only when
-    /// every record appended so far is durable: what makes one obsolete is often a later one.
+    /// every record appended so far is durable ([`Outbox::is_durable`]): what makes one obsolete is often a later one.
     #[must_use]
     pub fn is_obsolete(&self, record: &Record) -> bool {
         let (low, floor) = (self.low(), self.log.floor());

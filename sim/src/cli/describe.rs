@@ -145,7 +145,7 @@ fn course(plan: &Plan) -> String {
 }
 
 /// How it went.
-pub(super) fn report(out: &mut dyn Write, report: &RunReport) -> io::Result<()> {
+pub(super) fn report(out: &mut dyn Write, plan: &Plan, report: &RunReport) -> io::Result<()> {
     let r = report;
     row(out, "slots", &format!("{} in the safety phase, {} after it", grouped(r.slots_safety), grouped(r.slots_calm)))?;
     let (submitted, executed, answered) = (grouped(r.ops_submitted), grouped(r.ops_executed), grouped(r.ops_answered));
@@ -158,9 +158,11 @@ pub(super) fn report(out: &mut dyn Write, report: &RunReport) -> io::Result<()> 
     row(out, "evidence", &grouped(r.evidence))?;
     let (events, deliveries) = (grouped(r.events), grouped(r.deliveries));
     row(out, "events", &format!("{events}, {deliveries} deliveries, {} of virtual time", span_us(r.end_us)))?;
-    for outcome in &r.expectations {
+    for (expectation, outcome) in plan.expectations.iter().zip(&r.expectations) {
         let word = if outcome.held { "held" } else { "BROKEN" };
-        row(out, "expected", &format!("{word}: {} ({})", outcome.expectation, outcome.found))?;
+        // As the file says it.
+        let text = toml::Value::try_from(expectation).map_or_else(|_| outcome.expectation.clone(), |value| value.to_string());
+        row(out, "expected", &format!("{word}: {text} ({})", outcome.found))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `replay`: a failure, run again.
 
 use super::simulate::Simulator;
-use super::{Ended, Shown, describe, event};
+use super::{Ended, Shown, describe, event, last_panic};
 use crate::observe::{TraceEvent, TraceSink};
 use crate::scenario::{FailureFile, build};
 use std::collections::VecDeque;
@@ -64,6 +64,10 @@ pub(super) fn run(file: &str, shown: &Shown, out: &mut dyn Write) -> Ended {
     let report = differs.unwrap_or(report);
     if let Some(what) = report.verdict.failure() {
         writeln!(out, "{}: {}", what.oracle, what.sentence)?;
+        let panic = last_panic();
+        if !panic.is_empty() {
+            writeln!(out, "{panic}")?;
+        }
     }
     let is_same = report.verdict == failure.verdict && report.hash == failure.hash;
     let comparison = if is_same {

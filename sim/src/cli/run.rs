@@ -18,7 +18,7 @@ pub(super) fn run(name: &str, seed: Option<u64>, out: &mut dyn Write) -> Ended {
     let (report, timeline) = Simulator::default().listen(&plan, Timeline::new(&plan));
     timeline.write(out)?;
     writeln!(out)?;
-    describe::report(out, &report)?;
+    describe::report(out, &plan, &report)?;
     writeln!(out)?;
     describe::verdict(out, &plan, &report, &source::command(&plan))?;
     Ok(report.verdict.exit_code())

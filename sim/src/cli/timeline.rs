@@ -3,7 +3,7 @@
 use super::event;
 use super::words::{members, replicas, seconds};
 use crate::observe::{State, TraceEvent, TraceSink, What};
-use crate::plan::{Behaviour, Byzantine, Plan};
+use crate::plan::{Behaviour, Byzantine, Fault, Plan};
 use cretoai_core::record::Record;
 use std::io::{self, Write};
 
@@ -13,6 +13,9 @@ const TAIL: usize = 8;
 
 /// What replicas do within this time of each other is one row, if it is the same.
 const TOGETHER_NS: u64 = 150_000_000;
+
+/// What happens all the time is shown when nothing else happened for this long.
+const QUIET_NS: u64 = 500_000_000;
 
 /// How many rows back the same thing is looked for.
 const LOOK_BACK: usize = 6;
@@ -52,17 +55,40 @@ impl Timeline {
         Self { states: vec![Replica::default(); usize::from(plan.n)], rows: Vec::new(), twins }
     }
 
+    /// A new row, unless it belongs to one that is there.
     fn note(&mut self, at: u64, who: Option<u16>, text: String) {
-        let states = self.states.clone();
-        let who = who.map_or(0, |id| 1 << id);
-        let recent = self.rows.iter_mut().rev().take(LOOK_BACK);
-        let same = |row: &&mut Row| row.text == text && who != 0 && row.who & who == 0 && at - row.at <= TOGETHER_NS;
-        if let Some(row) = recent.into_iter().find(same) {
-            row.who |= who;
-            row.states = states;
-            return;
+        if !who.is_some_and(|id| self.join(at, id, &text, LOOK_BACK, TOGETHER_NS)) {
+            let who = who.map_or(0, |id| 1 << id);
+            self.rows.push(Row { at, who, text, states: self.states.clone() });
         }
-        self.rows.push(Row { at, who, text, states });
+    }
+
+    /// A new row, unless there was one about the same thing before.
+    fn note_first(&mut self, at: u64, who: u16, text: String) {
+        let is_known = self.rows.iter().any(|row| row.text == text && row.who >> who & 1 == 1);
+        if !is_known && !self.join(at, who, &text, usize::MAX, u64::MAX) {
+            self.note(at, Some(who), text);
+        }
+    }
+
+    /// A new row if nothing else has happened for a while.
+    fn note_if_quiet(&mut self, at: u64, who: u16, text: String) {
+        let is_quiet = self.rows.last().is_none_or(|row| row.at + QUIET_NS <= at);
+        if !self.join(at, who, &text, LOOK_BACK, TOGETHER_NS) && is_quiet {
+            self.note(at, Some(who), text);
+        }
+    }
+
+    /// Whether one of the last rows, and not too long ago, is about the same thing; then the replica joins it.
+    fn join(&mut self, at: u64, who: u16, text: &str, rows: usize, within_ns: u64) -> bool {
+        let now = self.states.get(usize::from(who)).copied();
+        let is_same = |row: &&mut Row| row.text == text && row.who >> who & 1 == 0 && at - row.at <= within_ns;
+        let Some(row) = self.rows.iter_mut().rev().take(rows).find(is_same) else { return false };
+        row.who |= 1 << who;
+        if let (Some(shown), Some(now)) = (row.states.get_mut(usize::from(who)), now) {
+            *shown = now;
+        }
+        true
     }
 
     /// Writes it in columns.
@@ -117,6 +143,8 @@ impl TraceSink for Timeline {
         let who = event.replica.map(|id| id.0);
         let change = who.and_then(|id| self.update(id, event));
         match event.what {
+            // What the replica does then says it all.
+            What::Fault(Fault::Crash { .. } | Fault::Restart { .. }) => return,
             What::Fault(_)
             | What::Calm(_)
             | What::Crashed
@@ -127,12 +155,12 @@ impl TraceSink for Timeline {
                 return;
             }
             What::Recorded(Record::Evidence(evidence)) => {
-                let text = format!("has evidence {:?} against {}", evidence.kind(), evidence.accused());
-                self.note(event.at, who, text);
+                let text = format!("has evidence of kind {:?} against {}", evidence.kind(), evidence.accused());
+                who.into_iter().for_each(|id| self.note_first(event.at, id, text.clone()));
             }
             _ => {}
         }
-        let Some((before, now)) = change else { return };
+        let (Some(id), Some((before, now))) = (who, change) else { return };
         if now.target != before.target
             && let Some(target) = now.target
         {
@@ -142,7 +170,7 @@ impl TraceSink for Timeline {
             self.note(event.at, who, format!("enters view {}", now.view.0));
         }
         if now.stable > before.stable {
-            self.note(event.at, who, format!("has a stable checkpoint at slot {}", now.stable.0));
+            self.note_if_quiet(event.at, id, format!("has a stable checkpoint at slot {}", now.stable.0));
         }
     }
 }
@@ -165,7 +193,6 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Fault;
     use cretoai_core::types::{ReplicaId, Slot, View};
 
     fn event(at: u64, id: u16, what: What<'_>, state: State) -> TraceEvent<'_> {

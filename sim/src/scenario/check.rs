@@ -35,7 +35,7 @@ fn tolerance(plan: &Plan) -> Result<(), LoadError> {
     Err(LoadError::at("plan.n", Some(plan.n.to_string()), problem).remedy(remedy))
 }
 
-/// Who is Byzantine, or becomes it when its disk is emptied.
+/// Who is Byzantine, or becomes it when its disk loses what was durable.
 fn byzantine(plan: &Plan, allow_more_than_f: bool) -> Result<(), LoadError> {
     let mut listed = BTreeSet::new();
     for (at, entry) in plan.byzantine.iter().enumerate() {
@@ -45,18 +45,18 @@ fn byzantine(plan: &Plan, allow_more_than_f: bool) -> Result<(), LoadError> {
             return Err(error.remedy("give each replica one behaviour"));
         }
     }
-    let wiped = |fault: &Fault| match fault {
-        Fault::Wipe { replica } => Some(*replica),
+    let robbed = |fault: &Fault| match fault {
+        Fault::Wipe { replica } | Fault::RotEnd { replica } => Some(*replica),
         _ => None,
     };
-    listed.extend(all_faults(plan).filter_map(|(_, fault)| wiped(fault)));
+    listed.extend(all_faults(plan).filter_map(|(_, fault)| robbed(fault)));
     let f = Committee::intolerant(plan.n).map_or(0, Committee::f);
     if allow_more_than_f || listed.len() <= usize::from(f) {
         return Ok(());
     }
     let value = format!("{listed:?}").replace(['{', '}'], "|").replace('|', "");
     let problem = format!("{} Byzantine replicas are more than f = {f} of n = {}", listed.len(), plan.n);
-    let remedy = "set allow_more_than_f = true at the top of the scenario, or name fewer (an emptied disk counts)";
+    let remedy = "set allow_more_than_f = true at the top of the scenario, or name fewer (a disk that loses what was durable counts)";
     Err(LoadError::at("plan.byzantine", Some(format!("[{value}]")), problem).remedy(remedy))
 }
 

@@ -335,6 +335,7 @@ impl Run<'_> {
         machine.outbox.mark_durable(machine.disk.end());
         if stable
             && self.plan.disk.prune
+            && machine.outbox.is_durable()
             && let Some(replica) = &machine.replica
         {
             machine.disk.prune(|record| replica.is_obsolete(record));

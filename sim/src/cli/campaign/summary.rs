@@ -57,8 +57,10 @@ pub(super) struct Tally {
     pub(super) slots_safety_median: u64,
     /// Runs with a calm phase.
     pub(super) with_calm: u64,
-    /// Those of them in which slots were executed in it.
-    pub(super) progress_in_calm: u64,
+    /// Those of them in which everything that was due then was done in time.
+    pub(super) in_time_when_calm: u64,
+    /// Those of them in which slots were executed then.
+    pub(super) busy_when_calm: u64,
     /// Slots executed in calm phases.
     pub(super) slots_calm: u64,
     /// Operations executed.
@@ -119,7 +121,9 @@ impl Tally {
         self.slots_safety += report.slots_safety;
         self.slots.push(report.slots_safety);
         self.with_calm += u64::from(outcome.has_calm);
-        self.progress_in_calm += u64::from(outcome.has_calm && report.slots_calm > 0);
+        let was_late = matches!(report.verdict, Verdict::Liveness(_));
+        self.in_time_when_calm += u64::from(outcome.has_calm && !was_late);
+        self.busy_when_calm += u64::from(outcome.has_calm && report.slots_calm > 0);
         self.slots_calm += report.slots_calm;
         self.ops_executed += report.ops_executed;
         self.view_changes += report.view_changes;
@@ -264,7 +268,7 @@ impl Summary {
     /// A line for each scenario.
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         let width = self.scenarios.iter().map(|tally| tally.name.len()).max().unwrap_or(0).max("scenario".len());
-        let head = "   seeds     pass  safety  liveness  differs  slots, median  progress when calm  hash";
+        let head = "   seeds     pass  safety  liveness  differs  slots, median  when calm: in time  busy     hash";
         writeln!(out, "{:<width$}{head}", "scenario")?;
         for tally in &self.scenarios {
             let [runs, pass, safety, liveness, differs, slots] = [
@@ -276,13 +280,13 @@ impl Summary {
                 tally.slots_safety_median,
             ]
             .map(grouped);
-            let calm = match tally.with_calm {
-                0 => "no calm phase".to_owned(),
-                all => format!("{} of {}", grouped(tally.progress_in_calm), grouped(all)),
+            let [in_time, busy] = match tally.with_calm {
+                0 => ["-".to_owned(), "-".to_owned()],
+                _ => [tally.in_time_when_calm, tally.busy_when_calm].map(grouped),
             };
             let (name, hash) = (&tally.name, &tally.hash);
             let counts = format!("{runs:>8} {pass:>8}  {safety:>6}  {liveness:>8}  {differs:>7}");
-            writeln!(out, "{name:<width$}{counts}  {slots:>13}  {calm:>18}  {hash}")?;
+            writeln!(out, "{name:<width$}{counts}  {slots:>13}  {in_time:>18}  {busy:>7}  {hash}")?;
         }
         Ok(())
     }
