@@ -14,17 +14,28 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-STEPS=(tools fmt clippy deny doc test-debug test-release)
+STEPS=(tools fmt clippy deny doc test-debug test-release canary determinism campaign bench)
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/cretoai"
 cargo_deny_version=0.20.2
 
 # In CI every run is a fresh clone; what it builds is kept outside, for the next one.
 if [[ "${CI:-}" == true ]]; then
-    export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}"
+    CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}"
     export CARGO_INCREMENTAL=0
 fi
+# Named even where it is the default, because programs are started from it.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 export PATH="$cache/tools/bin:$PATH"
+
+# Two builds and no more. Each always names the same packages and all their tests: what is selected decides which
+# features the crates below have, and the same crate with other features is built again.
+debug=(--locked --workspace)
+release=(--locked --package cretoai-core --package cretoai-sim --package cretoai-benches)
+
+# Seeds of the campaign, and where it puts what fails.
+seeds=0..2000
+failures="$CARGO_TARGET_DIR/failures"
 
 # Output of the tests, from which the total at the end is counted.
 test_log="$(mktemp)"
@@ -65,13 +76,73 @@ step_doc() {
 }
 
 step_test_debug() {
-    cargo test --workspace --locked --no-fail-fast 2>&1 | tee -a "$test_log"
+    cargo test "${debug[@]}" --no-fail-fast 2>&1 | tee -a "$test_log"
 }
 
 # What depends on optimization (overflow, timing, unsafe code in dependencies) is where debug and release
 # could differ; and the simulator is used in release.
 step_test_release() {
-    cargo test --release --package cretoai-core --package cretoai-sim --locked --no-fail-fast 2>&1 | tee -a "$test_log"
+    cargo test --release "${release[@]}" --no-fail-fast 2>&1 | tee -a "$test_log"
+}
+
+# Builds the simulator as the tests of that build know it: `cargo run` would build it with other features.
+build_debug() {
+    cargo build "${debug[@]}" --bins --tests
+}
+
+build_release() {
+    cargo build --release "${release[@]}" --bins --tests
+}
+
+# Runs the simulator of a build, and leaves what it printed in `shown`. Prints it only if the run fails.
+simulate() {
+    local build=$1 status=0
+    shift
+    shown="$("$CARGO_TARGET_DIR/$build/cretoai-sim" "$@")" || status=$?
+    [[ $status -eq 0 ]] || printf '%s\n' "$shown"
+    return "$status"
+}
+
+# A test of the tests: a run with more liars than the protocol can bear, which has to break agreement.
+step_canary() {
+    build_release
+    local shown
+    simulate release run canary
+    printf '%s\n' "$shown"
+    grep -q '^verdict .*pass: O1 failed, as it has to' <<<"$shown" || {
+        echo "the canary passed without breaking O1"
+        return 1
+    }
+}
+
+# One seed, one answer: in both builds, and in two runs of one build.
+step_determinism() {
+    build_debug
+    build_release
+    local build shown hash expected=
+    for build in release release debug; do
+        simulate "$build" run demo --seed 1
+        hash="$(awk '$1 == "hash" { print $2 }' <<<"$shown")"
+        printf '%-8s %s\n' "$build" "$hash"
+        [[ -n "$hash" ]] || {
+            echo "the run prints no hash"
+            return 3
+        }
+        [[ "$hash" == "${expected:=$hash}" ]] || {
+            echo "the same run has two hashes"
+            return 3
+        }
+    done
+}
+
+step_campaign() {
+    build_release
+    "$CARGO_TARGET_DIR/release/cretoai-sim" campaign --seeds "$seeds" --out "$failures"
+}
+
+# Each benchmark once, to see that it runs. Figures come from `cargo bench -p cretoai-benches` on an idle machine.
+step_bench() {
+    cargo bench "${release[@]}" --bench '*' -- --test
 }
 
 # Runs one step, prints how long it took, and leaves its status in `step_status`. The step runs in a shell of

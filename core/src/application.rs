@@ -1,4 +1,4 @@
-//! The replicated application.
+//! The replicated application (`docs/protocol.md` F16, N14).
 
 use crate::bytes::Bytes;
 use crate::outbox::Execution;

@@ -1,4 +1,4 @@
-//! The client's side of a reply: what to believe (`docs/protocol.md` F10).
+//! The client's side of a reply: what to believe (`docs/protocol.md` F9, F10).
 
 #[cfg(test)]
 mod tests;

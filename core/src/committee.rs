@@ -1,4 +1,4 @@
-//! The arithmetic of quorums. Nowhere else is a quorum size computed.
+//! The arithmetic of quorums (`docs/protocol.md` A1, A2, A3). Nowhere else is a quorum size computed.
 
 use crate::types::{ReplicaId, View};
 

@@ -1,4 +1,5 @@
-//! What all replicas of a chain agree on ([`Genesis`]), and what each chooses for itself ([`Config`]).
+//! What all replicas of a chain agree on ([`Genesis`]), and what each chooses for itself ([`Config`]); see
+//! `docs/protocol.md` A10, T16 and its table of constants.
 
 use crate::bytes::Bytes;
 use crate::committee::{Committee, CommitteeError};

@@ -5,7 +5,8 @@ use crate::time::{Duration, Instant};
 use crate::types::ReplicaId;
 use std::collections::BTreeMap;
 
-/// Things asked for at once, at the most; what does not fit is asked for when there is room again.
+/// Things asked for at once, at the most; what does not fit is asked for when there is room again
+/// (`docs/protocol.md` N6).
 pub const MAX_WANTED: usize = 4096;
 
 /// Of these, how many may be such that anyone can make a replica ask for.

@@ -1,16 +1,32 @@
-//! BLAKE3 with a domain label for each use, and Merkle roots.
+//! BLAKE3 with a domain label for each use (`docs/protocol.md` M2), and Merkle roots.
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cmp::Ordering;
 use std::fmt;
 
 /// A 32-byte BLAKE3 hash.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 32]);
+
+// The order of the bytes, as a derived one would have it. Two different digests nearly always differ in the first
+// eight, which are compared as one number.
+impl Ord for Digest {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.short().cmp(&other.short()).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Digest {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Digest {
     /// The first eight bytes, for traces and fast comparisons that need not be collision resistant.
     #[must_use]
+    #[inline]
     pub fn short(&self) -> u64 {
         let mut head = [0; 8];
         head.copy_from_slice(&self.0[..8]);

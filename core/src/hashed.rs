@@ -1,4 +1,4 @@
-//! Content that carries its own hash.
+//! Content that carries its own hash (`docs/protocol.md` M13).
 
 use crate::hash::{Digest, Domain, hash};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

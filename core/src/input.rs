@@ -1,4 +1,4 @@
-//! What goes into a replica, and why an input may change nothing.
+//! What goes into a replica (`docs/protocol.md` A9), and why an input may change nothing.
 
 use crate::bytes::Bytes;
 use crate::hash::Digest;

@@ -1,4 +1,4 @@
-//! A key-value store, as the application of simulations, tests and first deployments.
+//! A key-value store, as the application of simulations, tests and first deployments (`docs/protocol.md` F16).
 
 #[cfg(test)]
 mod tests;

@@ -78,7 +78,7 @@ pub struct ViewChange {
     pub state: Digest,
     /// `P`: for each slot the highest view in which it was prepared, ascending by slot.
     pub prepared: Vec<Claim>,
-    /// `Q`: for each slot its latest PREPARE, ascending by slot.
+    /// `Qv`: for each slot its latest PREPARE, ascending by slot.
     pub voted: Vec<Claim>,
 }
 
@@ -194,8 +194,8 @@ pub enum Data {
     Chunk(Arc<Bytes>),
 }
 
-/// The newest statements of one replica that another holds, of each kind. No list of messages, since one inside
-/// another could be nested without end.
+/// The newest statements of one replica that another holds, of each kind (`docs/protocol.md` G12). No list of
+/// messages, since one inside another could be nested without end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recollection {
     /// Votes, at most [`MAX_RECOLLECTED_VOTES`].

@@ -32,7 +32,6 @@ pub struct Held {
 struct Pending {
     since: Instant,
     order: u64,
-    held_back: Duration,
 }
 
 /// The vertices held.
@@ -44,7 +43,8 @@ pub struct Pool {
     open: Vec<Vec<VertexId>>,
     /// Authors that were seen to fork their chain.
     forked: Vec<bool>,
-    pending: BTreeSet<PendingKey>,
+    /// With how long timers had been held back when each became pending.
+    pending: BTreeMap<PendingKey, Duration>,
     proposable: BTreeSet<PendingKey>,
     next_order: u64,
     changes: u64,
@@ -69,7 +69,7 @@ impl Pool {
             held: BTreeMap::new(),
             open: vec![Vec::new(); n],
             forked: vec![false; n],
-            pending: BTreeSet::new(),
+            pending: BTreeMap::new(),
             proposable: BTreeSet::new(),
             next_order: 0,
             changes: 0,
@@ -107,8 +107,8 @@ impl Pool {
 
     /// Every vertex that this replica waits to see executed, longest first.
     #[must_use]
-    pub fn pending(&self) -> &BTreeSet<PendingKey> {
-        &self.pending
+    pub fn pending(&self) -> impl ExactSizeIterator<Item = &PendingKey> {
+        self.pending.keys()
     }
 
     /// Pending vertices that no open slot of this view lists, longest first.
@@ -126,9 +126,7 @@ impl Pool {
     /// The vertex pending for longest: since when, and how long timers had been held back by then.
     #[must_use]
     pub fn oldest_pending(&self) -> Option<(Instant, Duration)> {
-        let (since, _, id) = self.pending.first()?;
-        let held_back = self.held.get(id)?.pending?.held_back;
-        Some((*since, held_back))
+        self.pending.first_key_value().map(|((since, ..), held_back)| (*since, *held_back))
     }
 
     /// The vertices of an author without a last verdict, ascending by height.
@@ -166,7 +164,7 @@ impl Pool {
         let open = &self.open[author.index()];
         let at = open.partition_point(|other| (self.held[other].vertex.body.height, *other) < (height, id));
         self.open[author.index()].insert(at, id);
-        self.refresh_author(author, frontier, now);
+        self.refresh_author(author, at, frontier, now);
         self.evict(author) != Some(id)
     }
 
@@ -222,13 +220,14 @@ impl Pool {
     pub fn refresh(&mut self, frontier: &Frontier, now: Now) {
         for author in 0..self.open.len() {
             let author = ReplicaId(u16::try_from(author).expect("at most 128"));
-            self.refresh_author(author, frontier, now);
+            self.refresh_author(author, 0, frontier, now);
         }
     }
 
-    fn refresh_author(&mut self, author: ReplicaId, frontier: &Frontier, now: Now) {
+    /// What is pending of an author, from the place of a vertex on: those below do not depend on it.
+    fn refresh_author(&mut self, author: ReplicaId, from: usize, frontier: &Frontier, now: Now) {
         let last = frontier.last_of(author);
-        for at in 0..self.open[author.index()].len() {
+        for at in from..self.open[author.index()].len() {
             let id = self.open[author.index()][at];
             let held = &self.held[&id];
             let body = &held.vertex.body;
@@ -244,12 +243,12 @@ impl Pool {
 
     fn set_pending(&mut self, id: &VertexId, now: Now) {
         let Some(held) = self.held.get_mut(id) else { return };
-        let pending = Pending { since: now.at, order: self.next_order, held_back: now.held_back };
+        let pending = Pending { since: now.at, order: self.next_order };
         self.next_order += 1;
         self.changes += 1;
         held.pending = Some(pending);
         let key = (pending.since, pending.order, *id);
-        self.pending.insert(key);
+        self.pending.insert(key, now.held_back);
         if held.open_in.is_none() {
             self.proposable.insert(key);
         }
@@ -332,7 +331,7 @@ impl Pool {
             held.open_in = None;
             held.forwarded = 0;
         }
-        self.proposable = self.pending.clone();
+        self.proposable = self.pending.keys().copied().collect();
         self.changes += 1;
     }
 

@@ -1,4 +1,4 @@
-//! What a replica writes to its log (`docs/protocol.md` G4). Variants are only ever appended.
+//! What a replica writes to its log (`docs/protocol.md` G4, G14). Variants are only ever appended.
 
 use crate::batch::HashedBatch;
 use crate::certificate::Certificate;

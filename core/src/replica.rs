@@ -1,4 +1,4 @@
-//! The replica: its state, its one entry point, and what may be observed of it.
+//! The replica: its state, its one entry point, and what may be observed of it (`docs/protocol.md` A9, A11).
 //!
 //! Each phase of the protocol is a file of its own below this one. A handler's shape is always the same: guards
 //! first, each naming its rule by the [`Ignored`] it returns; then the rule.

@@ -1,4 +1,4 @@
-//! The log of slots between the watermarks, and the counting of votes in it (`docs/protocol.md` N1, N10, C8).
+//! The log of slots between the watermarks, and the counting of votes in it (`docs/protocol.md` N1, N3, N10, M4, C8).
 
 use crate::batch::HashedBatch;
 use crate::certificate::{Certificate, Claim};

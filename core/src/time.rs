@@ -1,4 +1,4 @@
-//! Time as a value: the core never reads a clock.
+//! Time as a value: the core never reads a clock (`docs/protocol.md` A9, T1).
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The ordinals of the protocol: each number has a type of its own.
+//! The ordinals of the protocol: each number has a type of its own (`docs/protocol.md` A8).
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

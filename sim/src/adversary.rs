@@ -67,6 +67,8 @@ pub struct Stage<'a> {
     pub chain: &'a Arc<Chain>,
     /// Its key.
     pub signer: &'a dyn Signer,
+    /// The same key, as another chain uses it.
+    pub abroad: &'a dyn Signer,
     /// Its dice.
     pub rng: &'a mut Rng,
     /// What it says.
@@ -121,7 +123,7 @@ impl Stage<'_> {
 
     /// A random part of the others, each with the same chance.
     pub fn some_others(&mut self) -> ReplicaSet {
-        let bits = u128::from(self.rng.next()) << 64 | u128::from(self.rng.next());
+        let bits = u128::from(self.rng.next_u64()) << 64 | u128::from(self.rng.next_u64());
         self.others() & bits
     }
 }
@@ -141,9 +143,7 @@ pub fn new(behaviour: &Behaviour) -> Box<dyn Adversary> {
     match behaviour {
         Behaviour::Silent => Box::new(silent::Silent::from_start()),
         Behaviour::CrashStop { at_us } => Box::new(silent::Silent::from(*at_us)),
-        Behaviour::EquivocatingPrimary { per_mille, half } => {
-            Box::new(equivocator::Equivocator::new(*per_mille, half))
-        }
+        Behaviour::EquivocatingPrimary { per_mille, half } => Box::new(equivocator::Equivocator::new(*per_mille, half)),
         Behaviour::DoubleVoter => Box::new(double_voter::DoubleVoter::default()),
         Behaviour::Twin { first, change_every_us, both_per_mille } => {
             Box::new(twin::Twin::new(first, *change_every_us, *both_per_mille))
@@ -158,7 +158,7 @@ pub fn new(behaviour: &Behaviour) -> Box<dyn Adversary> {
         Behaviour::NewViewLiar { lie } => Box::new(liar::NewViewLiar::new(*lie)),
         Behaviour::ViewChangeLiar { lie } => Box::new(liar::ViewChangeLiar::new(*lie)),
         Behaviour::ViewSpammer { period_us } => Box::new(spammer::ViewSpammer::new(*period_us)),
-        Behaviour::Flooder { per_second, kinds } => Box::new(spammer::Flooder::new(*per_second, kinds)),
+        Behaviour::Flooder { per_second, to, kinds } => Box::new(spammer::Flooder::new(*per_second, to, kinds)),
         Behaviour::Replayer { per_mille, delay_us } => Box::new(spammer::Replayer::new(*per_mille, *delay_us)),
         Behaviour::Forger { per_mille } => Box::new(spammer::Forger::new(*per_mille)),
         Behaviour::DagLiar { per_mille } => Box::new(dag_liar::DagLiar::new(*per_mille)),

@@ -132,7 +132,8 @@ impl Shown {
     fn check(&self, n: u16) -> Result<(), Stop> {
         match self.replica {
             Some(replica) if replica >= n => {
-                let line = format!("--replica {replica}: there is no such replica among {n}; name one from 0 to {}", n - 1);
+                let line =
+                    format!("--replica {replica}: there is no such replica among {n}; name one from 0 to {}", n - 1);
                 Err(Stop::Usage(line))
             }
             _ => Ok(()),

@@ -8,9 +8,9 @@ mod simulated;
 use crate::plan::Crypto;
 use crate::rng::{Concern, Rng};
 use cretoai_core::config::{ChainId, Scheme};
-use cretoai_core::request::{Caller, ClientRequest, Request, RequestId};
 use cretoai_core::hashed::Hashed;
 use cretoai_core::ledger::EPOCH;
+use cretoai_core::request::{Caller, ClientRequest, Request, RequestId};
 use cretoai_core::signature::{Signature, SignatureVerifier, Signer, SigningContext};
 use cretoai_core::types::ReplicaId;
 use std::fmt;
@@ -43,7 +43,7 @@ fn context(chain: ChainId) -> SigningContext {
 
 fn seed32(rng: &mut Rng) -> [u8; 32] {
     let mut seed = [0; 32];
-    seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&rng.next().to_le_bytes()));
+    seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&rng.next_u64().to_le_bytes()));
     seed
 }
 
@@ -59,7 +59,10 @@ impl Keys {
             }
             Crypto::Ed25519 => {
                 let secrets: Vec<_> = (0..n).map(|_| ed25519::Secret::new(seed32(&mut rng))).collect();
-                Self { public: secrets.iter().map(ed25519::Secret::public).collect(), scheme: Secrets::Ed25519(secrets) }
+                Self {
+                    public: secrets.iter().map(ed25519::Secret::public).collect(),
+                    scheme: Secrets::Ed25519(secrets),
+                }
             }
             Crypto::MlDsa87 => {
                 let secrets: Vec<_> = (0..n).map(|_| ml_dsa::Secret::new(seed32(&mut rng))).collect();

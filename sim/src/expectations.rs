@@ -45,7 +45,10 @@ pub(crate) fn check(run: &Run<'_>, index: usize, expectation: &Expectation) -> F
         Expectation::Once { op, by_us, replicas } => once(run, op, deadline(*by_us), &run.meant(replicas)),
         Expectation::Never { op } => {
             let slot = run.clients.number_of(op).and_then(|number| run.clients.ops[number as usize].slot);
-            found(slot.is_none(), slot.map_or("nobody executed it".to_owned(), |slot| format!("slot {slot} executed it")))
+            found(
+                slot.is_none(),
+                slot.map_or("nobody executed it".to_owned(), |slot| format!("slot {slot} executed it")),
+            )
         }
         Expectation::Order { ops } => order(run, ops),
         Expectation::AllOps { by_us } => all_ops(run, deadline(*by_us)),
@@ -78,10 +81,12 @@ pub(crate) fn check(run: &Run<'_>, index: usize, expectation: &Expectation) -> F
             }))
         }
         Expectation::Evidence { against, kind, by_at_least } => {
-            let is_meant = |(_, accused, found): &&(_, cretoai_core::types::ReplicaId, cretoai_core::evidence::EvidenceKind)| {
-                accused.0 == *against && kind.as_ref().is_none_or(|kind| format!("{found:?}") == *kind)
-            };
-            let mut holders: Vec<_> = run.tallies.evidence.iter().filter(is_meant).map(|(holder, ..)| *holder).collect();
+            let is_meant =
+                |(_, accused, found): &&(_, cretoai_core::types::ReplicaId, cretoai_core::evidence::EvidenceKind)| {
+                    accused.0 == *against && kind.as_ref().is_none_or(|kind| format!("{found:?}") == *kind)
+                };
+            let mut holders: Vec<_> =
+                run.tallies.evidence.iter().filter(is_meant).map(|(holder, ..)| *holder).collect();
             holders.sort_unstable();
             holders.dedup();
             found(usize::from(*by_at_least) <= holders.len(), format!("{holders:?} hold such evidence"))
@@ -102,9 +107,9 @@ pub(crate) fn check(run: &Run<'_>, index: usize, expectation: &Expectation) -> F
             let took = op.and_then(|op| Some(op.answered? - op.submitted));
             found(took == Some(us * 1000), took.map_or("no answer".to_owned(), |took| format!("after {took} ns")))
         }
-        Expectation::Transferred { replicas } => {
-            none(replicas.iter().filter(|id| run.tallies.transferred >> **id & 1 == 0).map(|id| format!("r{id} did not")))
-        }
+        Expectation::Transferred { replicas } => none(
+            replicas.iter().filter(|id| run.tallies.transferred >> **id & 1 == 0).map(|id| format!("r{id} did not")),
+        ),
         Expectation::Stopped { replicas } => {
             none(replicas.iter().filter(|id| !run.has_stopped(**id)).map(|id| format!("r{id} goes on")))
         }

@@ -73,15 +73,15 @@ fn sample(latency: Latency, rng: &mut Rng) -> u64 {
         Latency::Constant { us } => us * 1000,
         Latency::Uniform { min_us, max_us } => rng.between(min_us * 1000, max_us * 1000),
         Latency::Normal { mean_us, sigma_us, min_us } => {
-            let deviation = i128::from(rng.normal_q16()) * i128::from(sigma_us) * 1000 >> 16;
+            let deviation = (i128::from(rng.normal_q16()) * i128::from(sigma_us) * 1000) >> 16;
             let delay = i128::from(mean_us) * 1000 + deviation;
             u64::try_from(delay.max(0)).unwrap_or(u64::MAX).max(min_us * 1000)
         }
         Latency::LogNormal { median_us, sigma_per_mille } => {
             // exp(z * sigma) = 2^(z * sigma * log2(e)); log2(e) is 94548 / 65536.
             let z = i128::from(rng.normal_q16()) * i128::from(sigma_per_mille) / 1000;
-            let exponent = i64::try_from(z * 94_548 >> 16).unwrap_or(0).clamp(-20 << 16, 20 << 16);
-            u64::try_from(u128::from(median_us) * 1000 * u128::from(exp2_q16(exponent)) >> 24).unwrap_or(u64::MAX)
+            let exponent = i64::try_from((z * 94_548) >> 16).unwrap_or(0).clamp(-20 << 16, 20 << 16);
+            u64::try_from((u128::from(median_us) * 1000 * u128::from(exp2_q16(exponent))) >> 24).unwrap_or(u64::MAX)
         }
     }
 }
@@ -90,13 +90,26 @@ fn sample(latency: Latency, rng: &mut Rng) -> u64 {
 fn exp2_q16(x: i64) -> u64 {
     // The fraction bit by bit: 2^(2^-i) in units of 2^-30.
     const ROOTS: [u64; 16] = [
-        1_518_500_250, 1_276_901_417, 1_170_923_762, 1_121_280_436, 1_097_253_708, 1_085_434_106, 1_079_572_136,
-        1_076_653_001, 1_075_196_445, 1_074_468_887, 1_074_105_294, 1_073_923_544, 1_073_832_680, 1_073_787_251,
-        1_073_764_537, 1_073_753_180,
+        1_518_500_250,
+        1_276_901_417,
+        1_170_923_762,
+        1_121_280_436,
+        1_097_253_708,
+        1_085_434_106,
+        1_079_572_136,
+        1_076_653_001,
+        1_075_196_445,
+        1_074_468_887,
+        1_074_105_294,
+        1_073_923_544,
+        1_073_832_680,
+        1_073_787_251,
+        1_073_764_537,
+        1_073_753_180,
     ];
     let fraction = x & 0xffff;
     let power = ROOTS.iter().enumerate().filter(|(bit, _)| fraction >> (15 - bit) & 1 == 1);
-    let power = power.fold(1 << 24, |product: u64, (_, root)| product * root >> 30);
+    let power = power.fold(1 << 24, |product: u64, (_, root)| (product * root) >> 30);
     let whole = x >> 16;
     if whole < 0 { power >> whole.unsigned_abs() } else { power << whole }
 }
@@ -258,9 +271,13 @@ impl Network {
 
 fn place(models: &mut Vec<Model>, model: Model) -> u16 {
     let known = models.iter().position(|known| {
-        known.latency == model.latency && known.bandwidth == model.bandwidth && known.loss == model.loss
-            && known.duplicate == model.duplicate && known.reorder == model.reorder
-            && known.reorder_ns == model.reorder_ns && known.jitter_per_mille == model.jitter_per_mille
+        known.latency == model.latency
+            && known.bandwidth == model.bandwidth
+            && known.loss == model.loss
+            && known.duplicate == model.duplicate
+            && known.reorder == model.reorder
+            && known.reorder_ns == model.reorder_ns
+            && known.jitter_per_mille == model.jitter_per_mille
     });
     let index = known.unwrap_or_else(|| {
         models.push(model);

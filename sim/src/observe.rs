@@ -27,12 +27,7 @@ impl State {
     /// Looks at a replica.
     #[must_use]
     pub fn of(replica: &Replica) -> Self {
-        Self {
-            view: replica.view(),
-            target: replica.target(),
-            stable: replica.stable(),
-            executed: replica.executed(),
-        }
+        Self { view: replica.view(), target: replica.target(), stable: replica.stable(), executed: replica.executed() }
     }
 
     fn word(self) -> u64 {

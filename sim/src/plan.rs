@@ -10,7 +10,9 @@ mod network;
 mod rule;
 mod workload;
 
-pub use behaviour::{Behaviour, Byzantine, NewViewLie, ScriptAction, ScriptBatch, ScriptStep, ViewChangeLie};
+pub use behaviour::{
+    Behaviour, Byzantine, NewViewLie, ScriptAction, ScriptBatch, ScriptStep, VertexFlaw, ViewChangeLie,
+};
 pub use expect::{Expectation, Metric, SlotContent};
 pub use fault::{Boundary, Condition, CrashPoint, Fault, TimedFault, Trigger};
 pub use network::{Latency, Link, LinkOverride, Network, Regions};

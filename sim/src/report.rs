@@ -117,14 +117,7 @@ impl Percentiles {
         values.sort_unstable();
         let (Some(min), Some(max)) = (values.first(), values.last()) else { return Self::default() };
         let at = |percent: usize| values[(values.len() * percent).div_ceil(100) - 1];
-        Self {
-            count: values.len() as u64,
-            min_ns: *min,
-            p50_ns: at(50),
-            p95_ns: at(95),
-            p99_ns: at(99),
-            max_ns: *max,
-        }
+        Self { count: values.len() as u64, min_ns: *min, p50_ns: at(50), p95_ns: at(95), p99_ns: at(99), max_ns: *max }
     }
 }
 

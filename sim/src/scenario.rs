@@ -4,6 +4,8 @@
 //! the seed choose and says what differs from that.
 
 mod check;
+#[cfg(test)]
+mod docs;
 mod error;
 mod failure;
 mod library;
@@ -63,8 +65,9 @@ impl Scenario {
             let remedy = "`cretoai-sim scenarios` lists them; a path has a slash or ends in .toml";
             return Err(LoadError::whole(name, problem, remedy));
         }
-        let text = fs::read_to_string(name)
-            .map_err(|error| LoadError::whole(name, format!("cannot be read: {error}"), "give a file that can be read"))?;
+        let text = fs::read_to_string(name).map_err(|error| {
+            LoadError::whole(name, format!("cannot be read: {error}"), "give a file that can be read")
+        })?;
         Self::parse(name, name, &text)
     }
 
@@ -94,7 +97,11 @@ impl Scenario {
         for key in ["name", "must_fail"] {
             if given.as_ref().is_some_and(|given| given.get(key).is_some()) {
                 let error = LoadError::at(format!("plan.{key}"), None, "a scenario does not say this about its plan");
-                let remedy = if key == "name" { "leave it out: a plan is called like its file" } else { "write it at the top, before any table" };
+                let remedy = if key == "name" {
+                    "leave it out: a plan is called like its file"
+                } else {
+                    "write it at the top, before any table"
+                };
                 return Err(with_line(error.remedy(remedy)));
             }
         }

@@ -24,16 +24,8 @@ pub enum Due {
     Phase,
 }
 
-const DUES: [Due; 8] = [
-    Due::Delivery,
-    Due::Deadline,
-    Due::Synced,
-    Due::Executed,
-    Due::Wake,
-    Due::Client,
-    Due::Fault,
-    Due::Phase,
-];
+const DUES: [Due; 8] =
+    [Due::Delivery, Due::Deadline, Due::Synced, Due::Executed, Due::Wake, Due::Client, Due::Fault, Due::Phase];
 
 const INDEX_BITS: u32 = 21;
 const HOST_BITS: u32 = 8;

@@ -65,6 +65,7 @@ struct Watch {
     views: Option<[u64; 2]>,
     slots: Option<[u64; 2]>,
     from_ns: u64,
+    own: bool,
     count: u64,
 }
 
@@ -73,13 +74,14 @@ impl Tallies {
     #[must_use]
     pub fn new(expectations: &[Expectation]) -> Self {
         let watch = |(index, expectation): (usize, &Expectation)| match expectation {
-            Expectation::Sent { replicas, kind, views, slots, from_us, .. } => Some(Watch {
+            Expectation::Sent { replicas, kind, views, slots, from_us, own, .. } => Some(Watch {
                 expectation: index,
                 kind: *kind as usize,
                 from: crate::rules::set_or_all(replicas),
                 views: *views,
                 slots: *slots,
                 from_ns: from_us * 1000,
+                own: *own,
                 count: 0,
             }),
             _ => None,
@@ -91,14 +93,15 @@ impl Tallies {
         }
     }
 
-    /// A replica sends copies of a message.
+    /// A replica sends copies of a message; `signer` is whose statement it is, if it is somebody's.
     #[inline]
-    pub fn send(&mut self, id: ReplicaId, meta: &Meta, copies: u64, now: u64) {
+    pub fn send(&mut self, id: ReplicaId, signer: Option<ReplicaId>, meta: &Meta, copies: u64, now: u64) {
         self.sent[meta.kind as usize] += copies;
         for watch in &mut self.watches {
             let view = meta.view.map(|view| (view, view));
             let counts = watch.kind == meta.kind as usize
                 && watch.from >> id.0 & 1 == 1
+                && (!watch.own || signer == Some(id))
                 && watch.from_ns <= now
                 && overlap(watch.views, view)
                 && overlap(watch.slots, meta.slots);

@@ -42,11 +42,15 @@ impl Triggers {
         match record {
             Record::Prepared(certificate) => {
                 let at = certificate.claim;
-                self.fire(|when| matches!(when, Condition::Prepared { replica, slot } if is(replica, id) && of(at, *slot)));
+                self.fire(
+                    |when| matches!(when, Condition::Prepared { replica, slot } if is(replica, id) && of(at, *slot)),
+                );
             }
             Record::Committed(certificate) => {
                 let at = certificate.claim;
-                self.fire(|when| matches!(when, Condition::Committed { replica, slot } if is(replica, id) && of(at, *slot)));
+                self.fire(
+                    |when| matches!(when, Condition::Committed { replica, slot } if is(replica, id) && of(at, *slot)),
+                );
             }
             Record::Evidence(evidence) => {
                 let against = evidence.accused();

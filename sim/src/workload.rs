@@ -116,7 +116,7 @@ impl Clients {
         op.resize(usize::try_from(new.payload_bytes).unwrap_or(8).max(8), 0);
         let mut nonce = [0; 16];
         nonce[..4].copy_from_slice(&number.to_le_bytes());
-        nonce[8..].copy_from_slice(&self.rng.next().to_le_bytes());
+        nonce[8..].copy_from_slice(&self.rng.next_u64().to_le_bytes());
         let request = Request { chain_id: chain, expires: new.expires, nonce, caller: None, op: Bytes(op) };
         let request =
             if new.signed { keys.sign_request(new.client, request) } else { ClientRequest::anonymous(request) };

@@ -4,6 +4,7 @@ mod byzantine;
 mod calm;
 mod client;
 mod drive;
+mod effects;
 mod fault;
 mod finish;
 mod post;
@@ -64,6 +65,8 @@ struct Letter {
 struct Seat {
     adversary: Box<dyn Adversary>,
     signer: Box<dyn Signer>,
+    /// The same key in another chain.
+    abroad: Box<dyn Signer>,
     puppets: Vec<usize>,
 }
 
@@ -107,6 +110,8 @@ pub(crate) struct Run<'a> {
     pub(crate) clients: Clients,
     client_events: Slab<ClientEvent>,
     faults: Slab<Fault>,
+    /// How many replicas are due to come back.
+    returning: u64,
     triggers: Triggers,
     pub(crate) oracles: Oracles,
     pub(crate) facts: Facts,

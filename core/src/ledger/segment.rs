@@ -1,4 +1,5 @@
-//! Append-only chunks of a snapshot, hashed as they grow and shared with the snapshots that hold them.
+//! Append-only chunks of a snapshot, hashed as they grow and shared with the snapshots that hold them
+//! (`docs/protocol.md` C13).
 
 use crate::bytes::Bytes;
 use crate::hash::{Digest, Domain, Hasher};

@@ -1,4 +1,4 @@
-//! Making vertices from requests, and taking in those of others (`docs/protocol.md` D7 to D10).
+//! Making vertices from requests, and taking in those of others (`docs/protocol.md` D7 to D11).
 //!
 //! - Upon requests of clients that would execute now: put them into a vertex, record it, send it to all.
 //! - At most `A_max` vertices of this replica are unfinalized; further requests wait, and then share a vertex.

@@ -1,4 +1,4 @@
-//! Asking for and giving out what is named by hash or number (`docs/protocol.md` C10, D12, M15, M16).
+//! Asking for and giving out what is named by hash or number (`docs/protocol.md` C10, C15, D12, M16, T14).
 //!
 //! - Upon a certificate of COMMITs for a slot that is not executed yet: the slot is decided.
 //! - Upon a FETCH: send what is held, to whoever asks.
@@ -104,8 +104,8 @@ impl Replica {
                 new_view.map(|new_view| Message::NewView(new_view.clone()))
             }
             FetchItem::Manifest(slot) => {
-                let manifest = self.execution.snapshots.get(slot)?;
-                Some(Message::Data(Arc::new(Data::Manifest(manifest.clone()))))
+                let own = self.execution.snapshots.get(slot)?;
+                Some(Message::Data(Arc::new(Data::Manifest(own.manifest.clone()))))
             }
             FetchItem::Recollection => Some(self.recollection_of(asker)),
             FetchItem::Chunk(..) => None,

@@ -5,6 +5,7 @@
 //!   replica has not executed so far.
 //! - A replica whose own state differs from the certified one stops voting and has its state transferred.
 
+use super::execution::OwnState;
 use super::{Halt, Replica};
 use crate::checkpoint::{CheckpointCertificate, CheckpointVote};
 use crate::committee::{Committee, singleton};
@@ -91,7 +92,7 @@ impl Replica {
             return Err(Ignored::Unasked);
         }
         let core = self.execution.fixing.remove(&slot).expect("only work given out is completed");
-        self.execution.snapshots.insert(slot, Arc::new(core.manifest(app)));
+        self.execution.snapshots.insert(slot, OwnState::new(Arc::new(core.manifest(app))));
         self.keep_snapshots(out);
         self.check_own_state(out);
         self.sign_checkpoint(slot, out)
@@ -99,8 +100,8 @@ impl Replica {
 
     /// Signed only for a state of this replica's own making, and never again for an earlier slot (C1).
     pub(super) fn sign_checkpoint(&mut self, slot: Slot, out: &mut Outbox) -> Result<(), Ignored> {
-        let Some(manifest) = self.execution.snapshots.get(&slot) else { return Err(Ignored::Stopped) };
-        let vote = CheckpointVote { slot, state: manifest.state() };
+        let Some(own) = self.execution.snapshots.get(&slot) else { return Err(Ignored::Stopped) };
+        let vote = CheckpointVote { slot, state: own.digest };
         let signed_already = self.checkpoints.own.as_ref().is_some_and(|own| slot <= own.body.slot);
         if signed_already || slot <= self.execution.installed || !self.may_vote() {
             return Err(Ignored::Duplicate);
@@ -191,7 +192,7 @@ impl Replica {
     fn check_own_state(&mut self, out: &mut Outbox) {
         let Some(proof) = &self.stable else { return };
         let CheckpointVote { slot, state } = proof.vote;
-        let differs = self.execution.snapshots.get(&slot).is_some_and(|own| own.state() != state);
+        let differs = self.execution.snapshots.get(&slot).is_some_and(|own| own.digest != state);
         if differs {
             // Whatever was built on the wrong state is wrong as well.
             self.execution.snapshots.split_off(&slot);

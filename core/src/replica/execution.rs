@@ -7,6 +7,7 @@
 use super::{Replica, pick};
 use crate::batch::NULL_BATCH;
 use crate::bytes::Bytes;
+use crate::hash::Digest;
 use crate::input::Ignored;
 use crate::ledger::{CoreSnapshot, Fate, Finalized, Ledger, Listed, Manifest, Verdict};
 use crate::outbox::{Execution, Outbox, Task};
@@ -30,13 +31,27 @@ pub(super) struct ExecutionState {
     void_executions: usize,
     pub(super) void_snapshots: usize,
     /// Snapshots of this replica that are durable, by slot.
-    pub(super) snapshots: BTreeMap<Slot, Arc<Manifest>>,
+    pub(super) snapshots: BTreeMap<Slot, OwnState>,
     /// The last slot whose state came from others.
     pub(super) installed: Slot,
     /// Whether a certificate contradicts this replica's own state (`docs/protocol.md` C5).
     pub(super) diverged: bool,
     /// The longest a vertex was pending before it was executed, since the last stable checkpoint.
     pub(super) latency: Duration,
+}
+
+/// A state of this replica that is durable.
+#[derive(Debug)]
+pub(super) struct OwnState {
+    pub(super) manifest: Arc<Manifest>,
+    /// Its digest `D`.
+    pub(super) digest: Digest,
+}
+
+impl OwnState {
+    pub(super) fn new(manifest: Arc<Manifest>) -> Self {
+        Self { digest: manifest.state(), manifest }
+    }
 }
 
 impl ExecutionState {
@@ -64,7 +79,7 @@ impl Replica {
             self.refresh_activity();
             self.try_author(out);
             self.try_propose(out);
-        } else if self.timers.is_changing_view() && self.target.is_none() && self.pool.pending().is_empty() {
+        } else if self.timers.is_changing_view() && self.target.is_none() && self.pool.pending().len() == 0 {
             self.timers.stop_view_change(self.now);
         }
     }

@@ -1,4 +1,4 @@
-//! Forming, checking and installing a view (`docs/protocol.md` V11 to V22). Read PBFT 4.4 first.
+//! Forming, checking and installing a view (`docs/protocol.md` V11 to V22, N12, N16). Read PBFT 4.4 first.
 //!
 //! - The primary of the target, with VIEW-CHANGEs of a quorum that can be chosen from: record and send NEW-VIEW.
 //! - Upon a NEW-VIEW of the primary of a higher view: compute again what it must propose, and compare.
@@ -159,7 +159,6 @@ impl Replica {
     /// That the body follows from them was checked before.
     fn is_proven(&self, message: &NewViewMessage) -> bool {
         let body = &message.signed.body;
-        let ids: Vec<_> = message.view_changes.iter().map(|held| held.id()).collect();
         let Ok(selection) = select(message.view_changes.iter().map(|held| &held.body)) else { return false };
         let stable = message.stable.as_ref().map(|proof| proof.vote);
         let is_stable_proven = body.stable == Slot(0)
@@ -167,7 +166,8 @@ impl Replica {
         let proves = |claim: &Claim| {
             message.certificates.0.iter().any(|held| held.phase == Phase::Prepare && held.claim == *claim)
         };
-        ids == body.view_changes
+        // Verification kept only bodies that the NEW-VIEW names, in its order.
+        message.view_changes.len() == body.view_changes.len()
             && selection.stable == body.stable
             && selection.proposals == body.proposals
             && is_stable_proven
@@ -184,7 +184,7 @@ impl Replica {
         if let Some(stable) = &message.stable {
             let _ = self.on_stable_checkpoint(stable, out);
         }
-        // What the checkpoint set in motion may have ended this replica, or brought it here already.
+        // What the checkpoint set in motion may have ended this replica, or brought it here already (V18).
         if self.halted.is_some() || view <= self.view {
             return;
         }
@@ -237,7 +237,7 @@ impl Replica {
         self.waiting.retain(is_due);
     }
 
-    /// The NEW-VIEW counts as a PRE-PREPARE for each slot that it proposes (V18, V19).
+    /// The NEW-VIEW counts as a PRE-PREPARE for each slot that it proposes (V13, V19).
     pub(super) fn take_proposals(&mut self, message: &NewViewMessage, batches: &BTreeMap<Digest, Arc<HashedBatch>>, out: &mut Outbox) {
         let low = self.low();
         for (slot, digest) in message.signed.body.proposals.iter().filter(|(slot, _)| low < *slot) {

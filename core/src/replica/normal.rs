@@ -1,4 +1,4 @@
-//! Accepting proposals and counting votes. Read PBFT 4.2 first.
+//! Accepting proposals and counting votes (`docs/protocol.md` N5 to N12, N15). Read PBFT 4.2 first.
 //!
 //! - Upon a PRE-PREPARE of the primary of the installed view for a slot in the window, for which this replica holds
 //!   every body and accepted nothing else in this view: record the bodies and the vote, send PREPARE (N5, N7).

@@ -1,9 +1,10 @@
-//! Coming back after a crash (`docs/protocol.md` G8 to G10, G14, G15).
+//! Coming back after a crash (`docs/protocol.md` G7 to G10, G14, G15).
 //!
 //! A replica is what its newest durable snapshot and its records say. View, mode and target are what the last
 //! VIEW-CHANGE or NEW-VIEW on record says; the first tick sends again whatever others may not have received.
 
 use super::Replica;
+use super::execution::OwnState;
 use crate::batch::HashedBatch;
 use crate::certificate::Certificate;
 use crate::config::{Chain, Config};
@@ -103,7 +104,7 @@ impl Replica {
         }
         self.ledger = Ledger::restore(self.chain.clone(), &snapshot.core)?;
         self.execution.at(&self.ledger);
-        self.execution.snapshots.insert(manifest.slot, manifest);
+        self.execution.snapshots.insert(manifest.slot, OwnState::new(manifest));
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The one way out: nothing is sent that this replica has not put on record (`docs/protocol.md` G4).
+//! The one way out: nothing is sent that this replica has not put on record (`docs/protocol.md` G4, M8, V1).
 //!
 //! The outbox's gate sees to it that a message leaves after every record appended before it. What the gate cannot
 //! see is a handler that sends and records nothing. So every message passes here, and what it says in this
@@ -29,8 +29,8 @@ impl Replica {
                 assert_eq!(own, Some(vote.body), "a CHECKPOINT that is not on record");
             }
             Message::ViewChange(message) if message.signed.signer == me => {
-                let own = self.change.own.as_ref().map(|own| own.signed.id());
-                assert_eq!(own, Some(message.signed.id()), "a VIEW-CHANGE that is not on record");
+                let own = self.change.own.as_ref().map(|own| &own.signed);
+                assert_eq!(own, Some(&message.signed), "a VIEW-CHANGE that is not on record");
             }
             Message::NewView(message) if message.signed.signer == me => {
                 let own = self.new_view.as_ref().map(|own| &own.signed);

@@ -153,7 +153,7 @@ impl Replica {
             stable: self.low(),
             executed: exec,
             progress: (exec.0 + 1..=last.0).map(progress).collect(),
-            pending: self.pool.pending().iter().take(STATUS_PENDING).map(|(_, _, id)| *id).collect(),
+            pending: self.pool.pending().take(STATUS_PENDING).map(|(_, _, id)| *id).collect(),
         };
         let signed = self.sign(body, |body| Statement::Status(body));
         self.send(Target::All, Message::Status(Arc::new(signed)), out);
@@ -197,7 +197,7 @@ impl Replica {
         Ok(())
     }
 
-    /// What a replica with this status lacks (T13).
+    /// What a replica with this status lacks (T13), lowest slot first.
     fn answer(&self, status: &Status) -> Vec<Message> {
         let mut answer = Vec::new();
         if status.stable < self.low() {
@@ -213,6 +213,11 @@ impl Replica {
         let last = status.executed.plus(STATUS_SLOTS).min(self.status.highest_known.max(self.exec()));
         for slot in first.0..=last.0 {
             let Some(state) = self.log.get(Slot(slot)) else { continue };
+            // What became known here only now is on its way to everybody anyway (T13).
+            let half = self.config.timeouts.status.over(2);
+            if state.known_since.is_some_and(|since| self.now.since(since) < half) {
+                continue;
+            }
             let place = usize::try_from(slot - status.executed.0 - 1).unwrap_or(usize::MAX);
             let progress = status.progress.get(place).copied().unwrap_or(Progress::Nothing);
             self.answer_slot(state, progress, status, &mut answer);

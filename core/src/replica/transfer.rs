@@ -4,6 +4,7 @@
 //!   replica's own state: ask for its manifest, check it against the certified digest, ask for the chunks.
 //! - Upon the last chunk: record that the state is installed, and go on from there. No view is learned here.
 
+use super::execution::OwnState;
 use super::{Halt, Replica, pick};
 use crate::bytes::Bytes;
 use crate::fetch::Until;
@@ -128,7 +129,7 @@ impl Replica {
         self.execution.at(&ledger);
         self.execution.installed = slot;
         self.execution.diverged = false;
-        self.execution.snapshots.insert(slot, manifest);
+        self.execution.snapshots.insert(slot, OwnState::new(manifest));
         self.ledger = ledger;
         // Verdicts given before are void where the state was: everything held is judged anew.
         self.pool.reopen(slot, self.ledger.frontier(), self.moment());

@@ -1,4 +1,4 @@
-//! Leaving a view. Read PBFT 4.4 first (`docs/protocol.md` V1 to V10).
+//! Leaving a view. Read PBFT 4.4 first (`docs/protocol.md` V1 to V10, V23).
 //!
 //! - Upon `T_req`, `T_vc`, a guilty NEW-VIEW, or VIEW-CHANGEs of a weak quorum for higher views: record and send a
 //!   VIEW-CHANGE with what was prepared and voted for. From then on no vote of a lower view leaves this replica.
@@ -236,7 +236,7 @@ impl Replica {
             return Err(Ignored::Unproven);
         }
         let first = self.change.of(signed.signer).find(|held| held.body.view == view).cloned();
-        let rival = first.as_ref().filter(|first| first.id() != signed.id());
+        let rival = first.as_ref().filter(|first| first.body != signed.body);
         if let Some(first) = rival {
             self.accuse(Evidence::from_view_changes(first, signed), out);
             return Err(Ignored::Conflict);

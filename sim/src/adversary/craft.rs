@@ -15,7 +15,7 @@ impl Stage<'_> {
     /// A digest that nothing has.
     pub(super) fn some_digest(&mut self) -> Digest {
         let mut bytes = [0; 32];
-        bytes.chunks_mut(8).for_each(|part| part.copy_from_slice(&self.rng.next().to_le_bytes()));
+        bytes.chunks_mut(8).for_each(|part| part.copy_from_slice(&self.rng.next_u64().to_le_bytes()));
         Digest(bytes)
     }
 

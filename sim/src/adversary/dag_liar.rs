@@ -36,11 +36,8 @@ impl DagLiar {
             _ => {
                 let author = ReplicaId((stage.id.0 + 1) % stage.committee().n());
                 let parent = Reference { author, height: old.body.height, id: stage.some_digest() };
-                let vertex = Vertex {
-                    refs: vec![parent],
-                    height: Height(old.body.height.0 + 1),
-                    ..Vertex::clone(&old.body)
-                };
+                let vertex =
+                    Vertex { refs: vec![parent], height: Height(old.body.height.0 + 1), ..Vertex::clone(&old.body) };
                 let other = Message::Vertex(stage.vertex(vertex));
                 stage.say(half, other);
                 stage.say(!half, honest);

@@ -41,9 +41,7 @@ impl Adversary for Equivocator {
     fn sends(&mut self, stage: &mut Stage<'_>, _puppet: usize, envelope: Envelope) {
         match &envelope.message {
             Message::PrePrepare(first)
-                if envelope.to == Target::All
-                    && first.vote.signer == stage.id
-                    && stage.rng.chance(self.per_mille) =>
+                if envelope.to == Target::All && first.vote.signer == stage.id && stage.rng.chance(self.per_mille) =>
             {
                 self.propose_both(stage, first);
             }

@@ -1,22 +1,27 @@
 //! It says exactly what the plan tells it to say, when the plan tells it to.
 
 use super::{Adversary, Stage, whole};
-use crate::plan::{ScriptAction, ScriptBatch, ScriptStep};
+use crate::plan::{ScriptAction, ScriptBatch, ScriptStep, VertexFlaw};
 use crate::rules::set_or_all;
 use cretoai_core::batch::{Batch, NULL_BATCH};
+use cretoai_core::bytes::Bytes;
 use cretoai_core::certificate::Claim;
 use cretoai_core::checkpoint::CheckpointVote;
 use cretoai_core::hash::Digest;
 use cretoai_core::hashed::Hashed;
 use cretoai_core::message::{Message, ViewChange};
 use cretoai_core::outbox::Envelope;
-use cretoai_core::signature::Statement;
+use cretoai_core::request::{ClientRequest, Request};
+use cretoai_core::signature::{Signature, Statement};
 use cretoai_core::time::Instant;
-use cretoai_core::types::{ReplicaId, Slot, View};
+use cretoai_core::types::{Height, ReplicaId, Slot, View};
 use cretoai_core::verify::Verified;
-use cretoai_core::vertex::SignedVertex;
+use cretoai_core::vertex::{Link, Reference, SignedVertex, Vertex};
 use cretoai_core::vote::Phase;
 use std::sync::Arc;
+
+/// More bytes than a vertex may have.
+const TOO_LARGE: usize = 1 << 17;
 
 /// Follows a script.
 #[derive(Debug)]
@@ -44,26 +49,60 @@ impl Script {
     }
 
     /// A batch by its name; made when it is first spoken of.
-    fn batch(&mut self, stage: &Stage<'_>, name: &str) -> Batch {
+    fn batch(&mut self, stage: &mut Stage<'_>, name: &str) -> Batch {
         let entry = self.batches.iter_mut().find(|(batch, _)| batch.name == name);
         let (spec, made) = entry.unwrap_or_else(|| panic!("the script has no batch `{name}`"));
-        let held = &self.held;
-        let id = |index: &u32| {
-            let vertex = held.get(*index as usize);
-            vertex.unwrap_or_else(|| panic!("the script speaks of vertex {index} before there are so many")).id()
-        };
-        let make = || Batch {
-            ts: Instant(stage.time.0.saturating_add_signed(spec.ts_offset_us * 1000)),
-            vertices: spec.vertices.iter().map(id).collect(),
-        };
-        made.get_or_insert_with(make).clone()
+        let id = |index: &u32| vertex(&self.held, *index).id();
+        if made.is_none() {
+            let invented = (0..spec.invented).map(|_| stage.some_digest());
+            let vertices = spec.vertices.iter().map(id).chain(invented).collect();
+            let ts = Instant(stage.time.0.saturating_add_signed(spec.ts_offset_us * 1000));
+            *made = Some(Batch { ts, vertices });
+        }
+        made.clone().expect("just made")
     }
 
-    fn digest(&mut self, stage: &Stage<'_>, name: &str) -> Digest {
+    /// A vertex that it holds.
+    fn vertex(&self, index: u32) -> &Arc<SignedVertex> {
+        vertex(&self.held, index)
+    }
+
+    /// A vertex of its own, with what the script says about it.
+    fn author(&self, stage: &mut Stage<'_>, action: &ScriptAction) -> Arc<SignedVertex> {
+        let ScriptAction::Author { requests_of, after, refs, invented_ref, height, flaw } = action else {
+            unreachable!("only called for such an action");
+        };
+        let parent = |index: &u32| {
+            let parent = self.vertex(*index);
+            Reference { author: parent.author(), height: parent.body.height, id: parent.id() }
+        };
+        let mut refs: Vec<Reference> = refs.iter().map(parent).collect();
+        refs.extend(invented_ref.map(|author| {
+            let id = stage.some_digest();
+            Reference { author: ReplicaId(author), height: Height(1), id }
+        }));
+        refs.sort_by_key(|parent| parent.author);
+        let prev = after.map_or_else(
+            || Link::genesis(stage.chain.id),
+            |after| {
+                let prev = self.vertex(after);
+                Link { height: prev.body.height, id: prev.id() }
+            },
+        );
+        let payload = requests_of.iter().flat_map(|index| self.vertex(*index).body.payload.clone()).collect();
+        let mut vertex = Vertex { author: stage.id, height: Height(0), ts: stage.time, prev, refs, payload };
+        vertex.height = height.map_or_else(|| vertex.due_height(), Height);
+        if let Some(flaw) = flaw {
+            spoil(stage, &mut vertex, *flaw);
+        }
+        stage.vertex(vertex)
+    }
+
+    fn digest(&mut self, stage: &mut Stage<'_>, name: &str) -> Digest {
         if name == "null" { NULL_BATCH } else { Hashed::new(self.batch(stage, name)).digest() }
     }
 
-    fn claims(&mut self, stage: &Stage<'_>, claims: &[(u64, u64, String)]) -> Vec<Claim> {
+    fn claims(&mut self, stage: &mut Stage<'_>, claims: &[(u64, u64, String)]) -> Vec<Claim> {
         let claim = |(slot, view, name): &(u64, u64, String)| Claim {
             slot: Slot(*slot),
             view: View(*view),
@@ -100,10 +139,34 @@ impl Script {
                 };
                 Message::ViewChange(Arc::new(stage.view_change(body, None)))
             }
-            ScriptAction::Vertex { vertex } => Message::Vertex(Arc::clone(&self.held[*vertex as usize])),
+            ScriptAction::Vertex { vertex } => Message::Vertex(Arc::clone(self.vertex(*vertex))),
+            ScriptAction::Author { .. } => {
+                let vertex = self.author(stage, &step.say);
+                self.hold(&vertex);
+                Message::Vertex(vertex)
+            }
         };
         stage.say(set_or_all(&step.to), message);
     }
+}
+
+fn vertex(held: &[Arc<SignedVertex>], index: u32) -> &Arc<SignedVertex> {
+    let vertex = held.get(index as usize);
+    vertex.unwrap_or_else(|| panic!("the script speaks of vertex {index} before there are so many"))
+}
+
+/// Makes a vertex invalid.
+fn spoil(stage: &mut Stage<'_>, vertex: &mut Vertex, flaw: VertexFlaw) {
+    let mut request = ClientRequest::clone(&vertex.payload[0]);
+    match flaw {
+        VertexFlaw::ClientSignature => request.signature = Some(Signature::new(&stage.some_digest().0[..16])),
+        VertexFlaw::Author => vertex.author = ReplicaId((stage.id.0 + 1) % stage.committee().n()),
+        VertexFlaw::Size => {
+            let body = Request { op: Bytes(vec![0; TOO_LARGE]), ..Request::clone(&request.request) };
+            request.request = Hashed::new(body);
+        }
+    }
+    vertex.payload[0] = Arc::new(request);
 }
 
 impl Adversary for Script {

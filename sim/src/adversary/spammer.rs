@@ -2,9 +2,12 @@
 
 use super::{Adversary, Stage};
 use crate::plan::Kind;
+use crate::rules::set_or_all;
 use cretoai_core::bytes::Bytes;
-use cretoai_core::committee::singleton;
-use cretoai_core::message::{FetchItem, MAX_FETCH, Message, NewView, NewViewMessage, STATUS_PENDING, Signed, Status, ViewChange};
+use cretoai_core::committee::{ReplicaSet, singleton};
+use cretoai_core::message::{
+    FetchItem, MAX_FETCH, Message, NewView, NewViewMessage, STATUS_PENDING, Signed, Status, ViewChange,
+};
 use cretoai_core::request::{ClientRequest, Request};
 use cretoai_core::signature::{Signature, Statement};
 use cretoai_core::types::{Height, ReplicaId, Slot, View};
@@ -34,8 +37,13 @@ impl Adversary for ViewSpammer {
     fn wakes(&mut self, stage: &mut Stage<'_>) {
         // One by one at first, then by doubling: the end is reached in about 70 steps.
         self.view = if self.view < 10 { self.view + 1 } else { self.view.saturating_mul(2) };
-        let body =
-            ViewChange { view: View(self.view), stable: Slot(0), state: stage.chain.id, prepared: vec![], voted: vec![] };
+        let body = ViewChange {
+            view: View(self.view),
+            stable: Slot(0),
+            state: stage.chain.id,
+            prepared: vec![],
+            voted: vec![],
+        };
         let view_change = stage.view_change(body, None);
         let body = NewView {
             view: View(self.view),
@@ -59,20 +67,22 @@ impl Adversary for ViewSpammer {
 #[derive(Debug)]
 pub(super) struct Flooder {
     period: u64,
+    to: ReplicaSet,
     kinds: Vec<Kind>,
     height: u64,
 }
 
 impl Flooder {
-    pub(super) fn new(per_second: u32, kinds: &[Kind]) -> Self {
+    pub(super) fn new(per_second: u32, to: &[u16], kinds: &[Kind]) -> Self {
         let all = [Kind::Prepare, Kind::Commit, Kind::Vertex, Kind::Status, Kind::Fetch];
         let kinds = if kinds.is_empty() { all.to_vec() } else { kinds.to_vec() };
-        Self { period: 1_000_000_000 / u64::from(per_second.max(1)), kinds, height: 0 }
+        let period = 1_000_000_000 / u64::from(per_second.max(1));
+        Self { period, to: set_or_all(to), kinds, height: 0 }
     }
 
     fn junk(&mut self, stage: &mut Stage<'_>) -> Message {
-        let view = View(if stage.rng.chance(500) { stage.rng.below(4) } else { stage.rng.next() });
-        let slot = Slot(if stage.rng.chance(500) { stage.rng.between(1, 1000) } else { stage.rng.next().max(1) });
+        let view = View(if stage.rng.chance(500) { stage.rng.below(4) } else { stage.rng.next_u64() });
+        let slot = Slot(if stage.rng.chance(500) { stage.rng.between(1, 1000) } else { stage.rng.next_u64().max(1) });
         let digest = stage.some_digest();
         match stage.rng.pick(&self.kinds) {
             Kind::Commit => stage.vote(Phase::Commit, view, slot, digest),
@@ -125,7 +135,7 @@ impl Adversary for Flooder {
 
     fn wakes(&mut self, stage: &mut Stage<'_>) {
         let junk = self.junk(stage);
-        stage.say(stage.others(), junk);
+        stage.say(self.to & stage.others(), junk);
         stage.wakes.push(stage.now + self.period);
     }
 }
@@ -164,14 +174,23 @@ impl Forger {
         Self { per_mille }
     }
 
-    /// The same vote of somebody else, or somebody else's vote for something else.
+    /// The same vote of somebody else or of another chain, or somebody else's vote for something else.
     fn forge(stage: &mut Stage<'_>, vote: &Signed<Vote>) -> Message {
         let mut forged = vote.clone();
         let n = stage.committee().n();
-        match stage.rng.below(4) {
+        match stage.rng.below(6) {
             0 => forged.signer = ReplicaId(u16::try_from(stage.rng.below(u64::from(n))).expect("below n")),
             1 => forged.signer = ReplicaId(n + u16::try_from(stage.rng.below(5)).expect("small")),
             2 => forged.body.view = forged.body.view.next(),
+            3 => {
+                let other = if vote.body.phase == Phase::Prepare { Phase::Commit } else { Phase::Prepare };
+                forged.body.phase = other;
+            }
+            // What it would have said in another chain.
+            4 => {
+                forged.signer = stage.id;
+                forged.signature = stage.abroad.sign(Statement::Vote(&forged.body));
+            }
             _ => {
                 let digest = stage.some_digest();
                 forged.signature = Signature::new(&digest.0[..16]);

@@ -30,6 +30,10 @@ impl Adversary for TimeLiar {
                 });
                 Message::PrePrepare(Arc::new(new))
             }
+            // Its own votes would be for what it did not propose: evidence against itself.
+            Message::Vote(vote) if vote.signer == stage.id && stage.committee().primary(vote.body.view) == stage.id => {
+                return;
+            }
             other => other,
         };
         stage.say(whole(envelope.to), message);

@@ -25,7 +25,7 @@ impl Twin {
     }
 
     fn divide(&mut self, stage: &mut Stage<'_>) {
-        let first = self.fixed.unwrap_or_else(|| stage.some_others());
+        let first = self.fixed.take().unwrap_or_else(|| stage.some_others());
         self.sides = [first, stage.others() & !first];
         for id in stage.committee().members() {
             if stage.rng.chance(self.both_per_mille) {

@@ -104,8 +104,14 @@ pub(super) enum Format {
 
 /// `1.5s`, `200ms`, `2m`: in nanoseconds.
 fn parse_time(text: &str) -> Result<u64, String> {
-    const UNITS: [(&str, u64); 6] =
-        [("ns", 1), ("us", 1000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000)];
+    const UNITS: [(&str, u64); 6] = [
+        ("ns", 1),
+        ("us", 1000),
+        ("ms", 1_000_000),
+        ("s", 1_000_000_000),
+        ("m", 60_000_000_000),
+        ("h", 3_600_000_000_000),
+    ];
     let expected = "a number and a unit, such as 1.5s, 200ms or 2m";
     let digits = text.find(|c: char| c.is_ascii_alphabetic()).ok_or(expected)?;
     let (number, unit) = text.split_at(digits);

@@ -35,13 +35,20 @@ fn replicas(plan: &Plan) -> String {
         Crypto::Ed25519 => "Ed25519",
         Crypto::MlDsa87 => "ML-DSA-87",
     };
-    format!("{n}, f = {f}, quorum {quorum}; checkpoint every {checkpoint_interval} slots, window {window}; {signatures}")
+    format!(
+        "{n}, f = {f}, quorum {quorum}; checkpoint every {checkpoint_interval} slots, window {window}; {signatures}"
+    )
 }
 
 fn timeouts(plan: &Plan) -> String {
     let t = &plan.timeouts;
     let own = if plan.timeouts_of.is_empty() { "" } else { "; some replicas have their own" };
-    format!("view change after {}, at most {}; status every {}{own}", span_us(t.base_us), span_us(t.max_us), span_us(t.status_us))
+    format!(
+        "view change after {}, at most {}; status every {}{own}",
+        span_us(t.base_us),
+        span_us(t.max_us),
+        span_us(t.status_us)
+    )
 }
 
 fn network(plan: &Plan) -> String {
@@ -50,17 +57,19 @@ fn network(plan: &Plan) -> String {
         None => vec![latency(&plan.network.default)],
     };
     let link = &plan.network.default;
-    for (per_mille, what) in [
-        (link.loss_per_mille, "lost"),
-        (link.duplicate_per_mille, "duplicated"),
-        (link.reorder_per_mille, "overtaken"),
-    ] {
+    for (per_mille, what) in
+        [(link.loss_per_mille, "lost"), (link.duplicate_per_mille, "duplicated"), (link.reorder_per_mille, "overtaken")]
+    {
         if per_mille > 0 {
             parts.push(format!("{} {what}", per_cent(per_mille)));
         }
     }
     parts.extend(link.bandwidth.map(|bandwidth| format!("{} bytes/s", grouped(bandwidth))));
-    let many = [(plan.network.overrides.len(), "link that differs"), (plan.rules.len(), "message rule"), (plan.clocks.len(), "wrong clock")];
+    let many = [
+        (plan.network.overrides.len(), "link that differs"),
+        (plan.rules.len(), "message rule"),
+        (plan.clocks.len(), "wrong clock"),
+    ];
     for (number, what) in many.into_iter().filter(|(number, _)| *number > 0) {
         parts.push(match what {
             "link that differs" => format!("{number} kinds of links that differ"),
@@ -84,7 +93,8 @@ fn disks(plan: &Plan) -> String {
     if disk.sync_us == 0 && disk.sync_jitter_us == 0 {
         return "durable at once".to_owned();
     }
-    let mut text = format!("durable after {} to {}", span_us(disk.sync_us), span_us(disk.sync_us + disk.sync_jitter_us));
+    let mut text =
+        format!("durable after {} to {}", span_us(disk.sync_us), span_us(disk.sync_us + disk.sync_jitter_us));
     for (per_mille, what) in [(disk.torn_per_mille, "torn writes"), (disk.sync_fails_per_mille, "failed fsyncs")] {
         if per_mille > 0 {
             text += &format!(", {} {what}", per_cent(per_mille));
@@ -153,15 +163,16 @@ pub(super) fn report(out: &mut dyn Write, plan: &Plan, report: &RunReport) -> io
     row(out, "finality", &percentiles(&r.finality))?;
     row(out, "answers", &percentiles(&r.answers))?;
     let changes = count(r.view_changes, "view change");
-    let (crashes, transfers) = (grouped(r.crashes), grouped(r.transfers));
-    row(out, "views", &format!("highest {}; {changes}, {crashes} crashes, {transfers} state transfers", r.highest_view))?;
+    let (crashes, transfers) = (grouped(r.crashes), count(r.transfers, "state transfer"));
+    row(out, "views", &format!("highest {}; {changes}, crashes: {crashes}, {transfers}", r.highest_view))?;
     row(out, "evidence", &grouped(r.evidence))?;
     let (events, deliveries) = (grouped(r.events), grouped(r.deliveries));
     row(out, "events", &format!("{events}, {deliveries} deliveries, {} of virtual time", span_us(r.end_us)))?;
     for (expectation, outcome) in plan.expectations.iter().zip(&r.expectations) {
         let word = if outcome.held { "held" } else { "BROKEN" };
         // As the file says it.
-        let text = toml::Value::try_from(expectation).map_or_else(|_| outcome.expectation.clone(), |value| value.to_string());
+        let text =
+            toml::Value::try_from(expectation).map_or_else(|_| outcome.expectation.clone(), |value| value.to_string());
         row(out, "expected", &format!("{word}: {text} ({})", outcome.found))?;
     }
     Ok(())

@@ -75,7 +75,8 @@ pub(super) fn run(file: &str, shown: &Shown, out: &mut dyn Write) -> Ended {
     } else {
         // Two runs of this program agree: it is the program that changed.
         let (then, now) = (&failure.build, build());
-        let program = if *then == now { "the program has changed since".to_owned() } else { format!("{then} is now {now}") };
+        let program =
+            if *then == now { "the program has changed since".to_owned() } else { format!("{then} is now {now}") };
         format!("NOT as recorded, {program}: it was {} with hash {}", failure.verdict, failure.hash)
     };
     writeln!(out, "{comparison}\n")?;

@@ -156,3 +156,35 @@ impl TraceSink for Excerpt {
         self.heard += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Scenario;
+
+    #[test]
+    fn a_run_that_is_not_repeated_to_the_last_bit_is_nondeterminism() {
+        let mut simulator = Simulator::default();
+        let plan = Scenario::load("canary").unwrap().plan(1).unwrap();
+        let mut report = simulator.run(&plan);
+        assert_eq!(simulator.repeat(&plan, &report), None);
+        report.hash = "of another run".to_owned();
+        let report = simulator.repeat(&plan, &report).expect("the hashes differ");
+        assert_eq!(report.verdict.exit_code(), 3);
+        let sentence = &report.verdict.failure().unwrap().sentence;
+        assert!(sentence.starts_with("hash of another run and then "), "{sentence}");
+    }
+
+    #[test]
+    fn the_first_event_that_differs_is_shown_with_those_before_it() {
+        let mut simulator = Simulator::default();
+        let plan = Scenario::load("canary").unwrap().plan(1).unwrap();
+        let mut other = plan.clone();
+        other.workload.start_us += 5_000;
+        let difference = simulator.difference([&plan, &other], Depth::Words).expect("the second starts later");
+        let heads = difference.after.each_ref().map(|lines| lines[0].trim_start().split_once(' ').unwrap().0);
+        assert_eq!(heads, ["0.010000", "0.015000"], "{difference:?}");
+        assert_eq!(difference.before.len(), 4, "the start of each replica: {difference:?}");
+        assert!(simulator.difference([&plan, &plan], Depth::Hashes).is_none());
+    }
+}

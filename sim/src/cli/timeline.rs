@@ -57,7 +57,7 @@ impl Timeline {
 
     /// A new row, unless it belongs to one that is there.
     fn note(&mut self, at: u64, who: Option<u16>, text: String) {
-        if !who.is_some_and(|id| self.join(at, id, &text, LOOK_BACK, TOGETHER_NS)) {
+        if !who.is_some_and(|id| self.join(at, id, &text)) {
             let who = who.map_or(0, |id| 1 << id);
             self.rows.push(Row { at, who, text, states: self.states.clone() });
         }
@@ -66,24 +66,28 @@ impl Timeline {
     /// A new row, unless there was one about the same thing before.
     fn note_first(&mut self, at: u64, who: u16, text: String) {
         let is_known = self.rows.iter().any(|row| row.text == text && row.who >> who & 1 == 1);
-        if !is_known && !self.join(at, who, &text, usize::MAX, u64::MAX) {
-            self.note(at, Some(who), text);
+        if is_known {
+            return;
+        }
+        match self.rows.iter_mut().find(|row| row.text == text) {
+            Some(row) => row.who |= 1 << who,
+            None => self.note(at, Some(who), text),
         }
     }
 
     /// A new row if nothing else has happened for a while.
     fn note_if_quiet(&mut self, at: u64, who: u16, text: String) {
         let is_quiet = self.rows.last().is_none_or(|row| row.at + QUIET_NS <= at);
-        if !self.join(at, who, &text, LOOK_BACK, TOGETHER_NS) && is_quiet {
+        if !self.join(at, who, &text) && is_quiet {
             self.note(at, Some(who), text);
         }
     }
 
     /// Whether one of the last rows, and not too long ago, is about the same thing; then the replica joins it.
-    fn join(&mut self, at: u64, who: u16, text: &str, rows: usize, within_ns: u64) -> bool {
+    fn join(&mut self, at: u64, who: u16, text: &str) -> bool {
         let now = self.states.get(usize::from(who)).copied();
-        let is_same = |row: &&mut Row| row.text == text && row.who >> who & 1 == 0 && at - row.at <= within_ns;
-        let Some(row) = self.rows.iter_mut().rev().take(rows).find(is_same) else { return false };
+        let is_same = |row: &&mut Row| row.text == text && row.who >> who & 1 == 0 && at - row.at <= TOGETHER_NS;
+        let Some(row) = self.rows.iter_mut().rev().take(LOOK_BACK).find(is_same) else { return false };
         row.who |= 1 << who;
         if let (Some(shown), Some(now)) = (row.states.get_mut(usize::from(who)), now) {
             *shown = now;

@@ -48,7 +48,8 @@ pub(super) fn run(name: &str, format: Format, shown: &Shown, out: &mut dyn Write
     if format == Format::Text {
         writer.line(&format!("{}: {}, hash {}", source::name(&plan), report.verdict, report.hash));
     } else {
-        let end = serde_json::json!({ "what": "end", "verdict": report.verdict, "hash": report.hash, "seed": plan.seed });
+        let end =
+            serde_json::json!({ "what": "end", "verdict": report.verdict, "hash": report.hash, "seed": plan.seed });
         writer.line(&end.to_string());
     }
     writer.result?;

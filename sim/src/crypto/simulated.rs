@@ -122,7 +122,7 @@ impl fmt::Debug for Secrets {
 
 impl Secrets {
     pub(super) fn new(rng: &mut Rng, n: u16) -> Self {
-        let mut key = || [rng.next(), rng.next()];
+        let mut key = || [rng.next_u64(), rng.next_u64()];
         Self { keys: (0..n).map(|_| key()).collect(), callers: key() }
     }
 

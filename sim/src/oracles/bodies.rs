@@ -1,12 +1,14 @@
-//! Batches and vertices that were seen, and on whose disks they are.
+//! Batches and vertices on disks, and on whose.
 
 use crate::table::Table;
 use cretoai_core::batch::HashedBatch;
 use cretoai_core::committee::ReplicaSet;
+use cretoai_core::config::Chain;
 use cretoai_core::hash::Digest;
 use cretoai_core::record::Record;
 use cretoai_core::types::ReplicaId;
 use cretoai_core::vertex::SignedVertex;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A body and what is known of it.
@@ -17,55 +19,82 @@ pub(super) struct Body<T> {
     pub(super) durable: ReplicaSet,
 }
 
-/// All of them.
-#[derive(Debug, Default)]
+/// The latest bodies of a kind, by their digests.
+#[derive(Debug)]
+struct Recent<T> {
+    numbers: Table,
+    /// The number of the first one that is kept.
+    first: u32,
+    bodies: VecDeque<Body<T>>,
+    limit: usize,
+}
+
+impl<T> Recent<T> {
+    fn new(limit: usize) -> Self {
+        Self { numbers: Table::default(), first: 0, bodies: VecDeque::new(), limit }
+    }
+
+    fn place(&self, digest: &Digest) -> Option<usize> {
+        self.numbers.get(digest)?.checked_sub(self.first).map(|place| place as usize)
+    }
+
+    fn get(&self, digest: &Digest) -> Option<&Body<T>> {
+        self.place(digest).map(|place| &self.bodies[place])
+    }
+
+    /// It is on a replica's disk.
+    fn record(&mut self, id: ReplicaId, digest: &Digest, content: &Arc<T>) {
+        if let Some(place) = self.place(digest) {
+            self.bodies[place].durable |= 1 << id.0;
+            return;
+        }
+        if self.bodies.len() == self.limit {
+            self.bodies.pop_front();
+            self.first += 1;
+        }
+        let number = self.first + u32::try_from(self.bodies.len()).expect("below the limit");
+        self.numbers.insert(digest, number);
+        self.bodies.push_back(Body { content: Arc::clone(content), durable: 1 << id.0 });
+    }
+}
+
+/// The latest of both kinds.
+#[derive(Debug)]
 pub(super) struct Bodies {
-    vertex_numbers: Table,
-    vertices: Vec<Body<SignedVertex>>,
-    batch_numbers: Table,
-    batches: Vec<Body<HashedBatch>>,
+    vertices: Recent<SignedVertex>,
+    batches: Recent<HashedBatch>,
     /// Digests that the primary of some view proposed.
     proposed: Table,
 }
 
-fn number(list: &[impl Sized]) -> u32 {
-    u32::try_from(list.len()).expect("fewer than 2^32 bodies")
-}
-
 impl Bodies {
+    pub(super) fn new(chain: &Chain) -> Self {
+        // Nobody votes for or executes what lies further behind.
+        let slots = usize::try_from(2 * (chain.window() + 2 * chain.checkpoint_interval())).expect("small");
+        Self {
+            vertices: Recent::new(slots * chain.max_batch()),
+            batches: Recent::new(slots * 4),
+            proposed: Table::default(),
+        }
+    }
+
     /// Takes note of the body in a record that became durable.
     pub(super) fn record(&mut self, id: ReplicaId, record: &Record) {
         match record {
-            Record::OwnVertex(vertex) | Record::Vertex(vertex) => {
-                let at = self.vertex_numbers.get(&vertex.id()).unwrap_or_else(|| {
-                    let at = number(&self.vertices);
-                    self.vertex_numbers.insert(&vertex.id(), at);
-                    self.vertices.push(Body { content: Arc::clone(vertex), durable: 0 });
-                    at
-                });
-                self.vertices[at as usize].durable |= 1 << id.0;
-            }
-            Record::Batch(_, batch) => {
-                let at = self.batch_numbers.get(&batch.digest()).unwrap_or_else(|| {
-                    let at = number(&self.batches);
-                    self.batch_numbers.insert(&batch.digest(), at);
-                    self.batches.push(Body { content: Arc::clone(batch), durable: 0 });
-                    at
-                });
-                self.batches[at as usize].durable |= 1 << id.0;
-            }
+            Record::OwnVertex(vertex) | Record::Vertex(vertex) => self.vertices.record(id, &vertex.id(), vertex),
+            Record::Batch(_, batch) => self.batches.record(id, &batch.digest(), batch),
             _ => {}
         }
     }
 
     /// A vertex that is on some disk.
     pub(super) fn vertex(&self, id: &Digest) -> Option<&Body<SignedVertex>> {
-        self.vertex_numbers.get(id).map(|at| &self.vertices[at as usize])
+        self.vertices.get(id)
     }
 
     /// A batch that is on some disk.
     pub(super) fn batch(&self, digest: &Digest) -> Option<&Body<HashedBatch>> {
-        self.batch_numbers.get(digest).map(|at| &self.batches[at as usize])
+        self.batches.get(digest)
     }
 
     /// The primary of a view proposed this.

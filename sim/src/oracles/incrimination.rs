@@ -84,7 +84,9 @@ impl Said {
         }
         // docs/protocol.md V1: nothing of a lower view after a VIEW-CHANGE, whether or not it is evidence.
         match self.view_changes.last_key_value() {
-            Some((left, _)) if vote.view < *left => Err(format!("a vote in {} after its VIEW-CHANGE for {left}", vote.view)),
+            Some((left, _)) if vote.view < *left => {
+                Err(format!("a vote in {} after its VIEW-CHANGE for {left}", vote.view))
+            }
             _ => Ok(()),
         }
     }
@@ -99,10 +101,13 @@ impl Said {
         for (table, claims, kind) in tables {
             for (slot, view, said) in table.above(body.stable) {
                 let claim = claims.iter().find(|claim| claim.slot == slot);
-                let owned_up = claim
-                    .is_some_and(|claim| view < claim.view || view == claim.view && said == claim.digest.short());
+                let owned_up =
+                    claim.is_some_and(|claim| view < claim.view || view == claim.view && said == claim.digest.short());
                 if view < body.view && !owned_up {
-                    return Err(format!("a VIEW-CHANGE for {} that hides its vote for {slot} in {view} ({kind})", body.view));
+                    return Err(format!(
+                        "a VIEW-CHANGE for {} that hides its vote for {slot} in {view} ({kind})",
+                        body.view
+                    ));
                 }
             }
         }

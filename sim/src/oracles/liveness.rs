@@ -19,7 +19,8 @@ impl Bound {
         let most = |of: fn(&crate::plan::TimeoutPlan) -> u64| timeouts.clone().map(|t| ns(of(&t))).max().unwrap_or(0);
         let (base, max) = (most(|t| t.base_us), most(|t| t.max_us));
         let timeout = |k: u32| base.saturating_mul(1_u64.checked_shl(k).unwrap_or(u64::MAX)).min(max);
-        let doublings = (0..64).find(|m| timeout(k + m) >= delay.saturating_mul(10) || timeout(k + m) == max).unwrap_or(64);
+        let doublings =
+            (0..64).find(|m| timeout(k + m) >= delay.saturating_mul(10) || timeout(k + m) == max).unwrap_or(64);
         let last = u32::from(committee.n() - committee.quorum()) + doublings + 1;
         let views = (0..=last).map(|i| timeout(k + i).saturating_mul(4).saturating_add(6 * delay));
         let transfer = plan.phases.calm.as_ref().map_or(0, |calm| ns(calm.transfer_us));

@@ -72,14 +72,19 @@ pub struct Oracles {
 impl Oracles {
     /// The oracles of a run in which the replicas of `honest` are correct. Those named in `without` are off.
     #[must_use]
-    pub fn new(chain: &Arc<Chain>, verifier: &Arc<dyn SignatureVerifier>, honest: ReplicaSet, without: &[String]) -> Self {
+    pub fn new(
+        chain: &Arc<Chain>,
+        verifier: &Arc<dyn SignatureVerifier>,
+        honest: ReplicaSet,
+        without: &[String],
+    ) -> Self {
         let numbers = without.iter().filter_map(|name| name.strip_prefix('O')?.parse::<u32>().ok());
         let n = chain.committee.n();
         Self {
             off: numbers.fold(0, |set, number| set | 1 << number.min(31)),
             honest,
             first: None,
-            bodies: bodies::Bodies::default(),
+            bodies: bodies::Bodies::new(chain),
             order: order::Order::new(n),
             validity: validity::Validity::new(chain, verifier),
             incrimination: incrimination::Incrimination::new(chain),

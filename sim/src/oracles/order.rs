@@ -84,7 +84,9 @@ impl Order {
         let state = snapshot.core.manifest(snapshot.hashes.clone()).state();
         match self.certified.get(&(id, slot)) {
             Some(certified) if *certified == state => Ok(()),
-            Some(certified) => Err(format!("{id} takes over state {state:?} at {slot}, where {certified:?} is certified")),
+            Some(certified) => {
+                Err(format!("{id} takes over state {state:?} at {slot}, where {certified:?} is certified"))
+            }
             None => Err(format!("{id} takes over a state at {slot}, of which it holds no certificate")),
         }
     }
@@ -99,7 +101,8 @@ impl Order {
 pub(super) fn results(id: ReplicaId, slot: Slot, results: &[Bytes], facts: &mut Facts) -> Finding {
     let hash = |hash, result: &Bytes| {
         let (words, tail) = result.0.as_chunks::<8>();
-        let hash = words.iter().fold(mix(hash, result.0.len() as u64), |hash, word| mix(hash, u64::from_le_bytes(*word)));
+        let hash =
+            words.iter().fold(mix(hash, result.0.len() as u64), |hash, word| mix(hash, u64::from_le_bytes(*word)));
         tail.iter().fold(hash, |hash, byte| mix(hash, u64::from(*byte)))
     };
     let found = results.iter().fold(slot.0, hash);

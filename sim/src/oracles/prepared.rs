@@ -14,7 +14,9 @@ impl Prepared {
     pub(super) fn hold(&mut self, id: ReplicaId, claim: &Claim) -> Finding {
         if self.0.insert(claim.slot, claim.view, claim.digest) {
             let Claim { slot, view, digest } = claim;
-            return Err(format!("{id} is prepared for {digest:?} in {slot} of {view}, and another replica for another batch"));
+            return Err(format!(
+                "{id} is prepared for {digest:?} in {slot} of {view}, and another replica for another batch"
+            ));
         }
         Ok(())
     }

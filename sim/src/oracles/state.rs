@@ -38,7 +38,10 @@ impl StateOracle {
         };
         if first.state != state {
             let difference = difference(first, snapshot);
-            return Err(format!("{id} has state {state:?} after {slot}, and {} has {:?}: {difference}", first.by, first.state));
+            return Err(format!(
+                "{id} has state {state:?} after {slot}, and {} has {:?}: {difference}",
+                first.by, first.state
+            ));
         }
         same(first, id, snapshot)
     }
@@ -62,7 +65,11 @@ fn same(first: &First, id: ReplicaId, snapshot: &Snapshot) -> Finding {
             return Err(format!("{id} and {by} have equal digests after {slot}, and different chunks {index}"));
         }
     }
-    if one.len() == other.len() { Ok(()) } else { Err(format!("{id} has another number of chunks after {}", first.slot)) }
+    if one.len() == other.len() {
+        Ok(())
+    } else {
+        Err(format!("{id} has another number of chunks after {}", first.slot))
+    }
 }
 
 fn difference(first: &First, snapshot: &Snapshot) -> String {

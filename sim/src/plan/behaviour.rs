@@ -36,10 +36,10 @@ pub enum Behaviour {
     DoubleVoter,
     /// Two complete replicas run with its key, each connected to some of the others.
     Twin {
-        /// Who is connected to the first; random, and new at each change, when empty.
+        /// Who is connected to the first until the first change; random when empty.
         #[serde(default)]
         first: Vec<u16>,
-        /// How often the others are divided anew; never when 0.
+        /// How often the others are divided anew, at random; never when 0.
         #[serde(default)]
         change_every_us: u64,
         /// How often one of the others is connected to both.
@@ -105,8 +105,11 @@ pub enum Behaviour {
     },
     /// It sends many messages, valid and useless.
     Flooder {
-        /// How many in a second, to each of the others.
+        /// How many in a second, to each receiver.
         per_second: u32,
+        /// To whom; to all others when empty.
+        #[serde(default)]
+        to: Vec<u16>,
         /// Of these kinds (votes, vertices, STATUS and FETCH are known); of all of these when empty.
         #[serde(default)]
         kinds: Vec<Kind>,
@@ -147,7 +150,7 @@ pub enum Behaviour {
     },
 }
 
-/// How a NEW-VIEW is wrong. All but the last four can be proved from the primary's own signed bytes.
+/// How a NEW-VIEW is wrong. Those up to `other-view` can be proved from the primary's own signed bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NewViewLie {
@@ -169,6 +172,14 @@ pub enum NewViewLie {
     NoCertificate,
     /// A certificate lacks a vote.
     ThinCertificate,
+    /// One of the votes in a certificate is of another view.
+    MixedCertificate,
+    /// One of the VIEW-CHANGEs is of a replica that does not exist.
+    NonMember,
+    /// One of the VIEW-CHANGEs was signed for another chain.
+    OtherChain,
+    /// Not being the primary, it sends the primary's NEW-VIEW in its own name, and never passes the primary's on.
+    Usurp,
     /// Two different NEW-VIEWs, one to each half.
     Two,
     /// It is never sent.
@@ -183,6 +194,10 @@ pub enum ViewChangeLie {
     Invent,
     /// The same, with a certificate that lacks votes.
     InventThin,
+    /// The same, with its own vote as often as a certificate needs votes.
+    InventRepeated,
+    /// The same, with a certificate of votes that it made in the names of others.
+    InventForged,
     /// It claims nothing.
     Forget,
     /// Two different bodies, one to each half.
@@ -217,7 +232,11 @@ pub struct ScriptBatch {
     /// Its name in the script.
     pub name: String,
     /// The vertices in it, by the order in which the replica came to hold them, from 0 on.
+    #[serde(default)]
     pub vertices: Vec<u32>,
+    /// So many vertices more, which nobody made.
+    #[serde(default)]
+    pub invented: u32,
     /// How far its time is ahead of the replica's clock when it is first used.
     #[serde(default)]
     pub ts_offset_us: i64,
@@ -275,4 +294,36 @@ pub enum ScriptAction {
         /// Which, by the order in which it came to hold them.
         vertex: u32,
     },
+    /// A new vertex of its own. From now on it holds that too. Addressed to the replica itself, it is kept back.
+    Author {
+        /// With the requests of these vertices.
+        requests_of: Vec<u32>,
+        /// After this one of its own; the first of all when absent.
+        #[serde(default)]
+        after: Option<u32>,
+        /// With references to these vertices of others.
+        #[serde(default)]
+        refs: Vec<u32>,
+        /// And with one to a vertex of this author that nobody made.
+        #[serde(default)]
+        invented_ref: Option<u16>,
+        /// The height; the right one when absent.
+        #[serde(default)]
+        height: Option<u64>,
+        /// What else is wrong with it.
+        #[serde(default)]
+        flaw: Option<VertexFlaw>,
+    },
+}
+
+/// What makes a vertex invalid by its own bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VertexFlaw {
+    /// The signature of a client is wrong.
+    ClientSignature,
+    /// It claims to be another replica's.
+    Author,
+    /// It is larger than a vertex may be.
+    Size,
 }

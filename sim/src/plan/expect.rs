@@ -94,6 +94,9 @@ pub enum Expectation {
         /// Since when.
         #[serde(default)]
         from_us: u64,
+        /// Only what the sender signed itself, and not what it passed on.
+        #[serde(default)]
+        own: bool,
         /// At least so many.
         #[serde(default)]
         at_least: u64,
@@ -208,6 +211,8 @@ pub enum Metric {
     Transfers,
     /// Evidence stored by honest replicas, all together.
     Evidence,
+    /// Messages that nobody accepts, whatever their receivers know, and that were therefore dropped on the way.
+    Forged,
     /// The most slots, votes, view changes and vertices that an honest replica ever held, added up.
     PeakFootprint,
 }

@@ -67,7 +67,7 @@ pub enum Entry {
 }
 
 /// A single operation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Submit {
     /// What expectations call it. Two submissions with one label are the same request, bit by bit.
@@ -100,20 +100,6 @@ impl Default for Workload {
             start_us: 0,
             stop_us: None,
             scripted: Vec::new(),
-        }
-    }
-}
-
-impl Default for Submit {
-    fn default() -> Self {
-        Self {
-            op: String::new(),
-            at_us: 0,
-            to: Vec::new(),
-            expiry_us: None,
-            payload_bytes: None,
-            direct: false,
-            resend: false,
         }
     }
 }

@@ -186,7 +186,10 @@ mod tests {
         let faults = vec![TimedFault { at_us: 1, fault: Fault::Wipe { replica: 3 } }];
         let plan = Plan { byzantine, faults, ..Plan::default() };
         let error = check(&plan, false).unwrap_err().to_string();
-        assert!(error.contains("plan.byzantine = [2, 3]: 2 Byzantine replicas are more than f = 1 of n = 4"), "{error}");
+        assert!(
+            error.contains("plan.byzantine = [2, 3]: 2 Byzantine replicas are more than f = 1 of n = 4"),
+            "{error}"
+        );
         assert_eq!(check(&plan, true), Ok(()));
     }
 
@@ -196,7 +199,10 @@ mod tests {
         let error = problem(|plan| plan.faults = vec![TimedFault { at_us: 1, fault: rule }]);
         assert!(error.contains("plan.faults[0].fault.enable-rule.name = \"quiet\": no rule has this name"), "{error}");
         let error = problem(|plan| plan.without = vec!["O15".to_owned()]);
-        assert!(error.contains("plan.without[0] = \"O15\": no oracle has this name; the oracles are O1 to O14"), "{error}");
+        assert!(
+            error.contains("plan.without[0] = \"O15\": no oracle has this name; the oracles are O1 to O14"),
+            "{error}"
+        );
         let error = problem(|plan| plan.expectations = vec![Expectation::Never { op: "a".to_owned() }]);
         assert!(error.contains("plan.expectations[0] = \"a\": no operation has this label"), "{error}");
     }
@@ -204,7 +210,8 @@ mod tests {
     #[test]
     fn what_the_replicas_refuse_is_said_with_the_keys_of_the_file() {
         let error = problem(|plan| plan.window = 33);
-        let expected = "f: plan.window = 33: must be a multiple of the checkpoint interval, at least twice it, at most 64";
+        let expected =
+            "f: plan.window = 33: must be a multiple of the checkpoint interval, at least twice it, at most 64";
         assert_eq!(error, expected);
         let error = problem(|plan| plan.timeouts.max_us = 1);
         assert_eq!(error, "f: plan.timeouts.max_us = 1: must be at least timeouts.base");

@@ -17,7 +17,7 @@ pub(crate) const VERSION: u64 = 1;
 #[serde(deny_unknown_fields)]
 pub(super) struct Values {
     #[serde(rename = "version")]
-    _version: IgnoredAny, // looked at before everything else
+    _version: IgnoredAny, // is looked at before everything else
     pub(super) title: String,
     pub(super) description: String,
     #[serde(default)]

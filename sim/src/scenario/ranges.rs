@@ -62,6 +62,11 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("per_second", 1, 1_000_000),
     ("vertices", 0, MANY),
     ("vertex", 0, MANY),
+    ("requests_of", 0, MANY),
+    ("after", 0, MANY),
+    ("refs", 0, MANY),
+    ("invented", 0, 1024),
+    ("height", 0, i64::MAX),
     // Expectations.
     ("at_least", 0, i64::MAX),
     ("at_most", 0, i64::MAX),
@@ -86,6 +91,7 @@ const REPLICAS: &[&str] = &[
     "authors",
     "accused",
     "against",
+    "invented_ref",
     "all",
 ];
 

@@ -48,7 +48,8 @@ impl Run<'_> {
         if !self.members(core).all(|id| self.hosts[usize::from(id)].replica.as_ref().is_some_and(speaks)) {
             return;
         }
-        let back_off = |id: u16| self.hosts[usize::from(id)].replica.as_ref().map_or(0, cretoai_core::Replica::back_off);
+        let back_off =
+            |id: u16| self.hosts[usize::from(id)].replica.as_ref().map_or(0, cretoai_core::Replica::back_off);
         let k = self.members(core).map(back_off).max().unwrap_or(0);
         let bound = Bound::new(self.plan, self.chain.committee, k, self.delay_ns(calm));
         self.oracles.liveness.begin(core, bound, self.now);
@@ -90,6 +91,7 @@ impl Run<'_> {
             && self.clients.open == 0
             && !self.has_stream()
             && self.clients.ops.len() >= self.plan.workload.scripted.len()
+            && (self.core.is_some() || self.returning == 0)
             && matches!(self.end, End::Open);
         if !is_over || !self.is_everybody_done() {
             return;

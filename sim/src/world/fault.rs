@@ -18,12 +18,14 @@ use std::sync::Arc;
 impl Run<'_> {
     /// A fault will happen at a time.
     pub(super) fn plan_fault(&mut self, at: u64, fault: Fault) {
+        self.returning += u64::from(matches!(fault, Fault::Restart { .. } | Fault::Resume { .. }));
         let index = self.faults.insert(fault);
         self.schedule(at.max(self.now), Due::Fault, 0, index);
     }
 
     pub(super) fn fault_event(&mut self, index: u32) {
         let fault = self.faults.remove(index);
+        self.returning -= u64::from(matches!(fault, Fault::Restart { .. } | Fault::Resume { .. }));
         self.observer.note(self.now, u64::from(index), State::default());
         self.observer.tell(self.now, None, State::default(), What::Fault(&fault));
         // Once it is calm, what is outside the core stays as it is, and the core is left alone.
@@ -249,4 +251,3 @@ impl Run<'_> {
         self.rearm(host);
     }
 }
-

@@ -107,6 +107,7 @@ impl Run<'_> {
             Metric::Crashes => self.tallies.crashes,
             Metric::Transfers => self.tallies.transfers,
             Metric::Evidence => count(self.tallies.evidence.len()),
+            Metric::Forged => self.tallies.forged,
             Metric::PeakFootprint => self.oracles.peak(),
         }
     }

@@ -49,13 +49,15 @@ impl Run<'_> {
             self.observer.tell(self.now, Some(from), State::default(), what);
         }
         self.note_proposal(&message);
+        let signer = message.speaker();
         let bytes = if self.network.needs_sizes() { cretoai_core::wire::encode(&message).len() as u64 } else { 0 };
         let verified = match self.verifier.message(message) {
             Ok(verified) => verified,
             Err(reason) => {
                 self.tallies.forged += 1;
                 if self.is_honest(from) {
-                    let sentence = format!("{from}, which is honest, sent a {:?} that nobody accepts: {reason}", meta.kind);
+                    let sentence =
+                        format!("{from}, which is honest, sent a {:?} that nobody accepts: {reason}", meta.kind);
                     self.fail("O4", sentence);
                 }
                 return;
@@ -79,11 +81,11 @@ impl Run<'_> {
         if copies == 0 {
             self.mail.remove(index);
         }
-        self.note_sent(from, &meta, addressed);
+        self.note_sent(from, signer, &meta, addressed);
     }
 
-    fn note_sent(&mut self, from: ReplicaId, meta: &Meta, copies: u64) {
-        self.tallies.send(from, meta, copies, self.now);
+    fn note_sent(&mut self, from: ReplicaId, signer: Option<ReplicaId>, meta: &Meta, copies: u64) {
+        self.tallies.send(from, signer, meta, copies, self.now);
         if !self.triggers.is_empty() {
             self.triggers.sends(from, meta);
         }

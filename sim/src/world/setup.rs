@@ -17,6 +17,7 @@ use crate::workload::Clients;
 use crate::{adversary, plan};
 use cretoai_core::committee::ReplicaSet;
 use cretoai_core::config::Chain;
+use cretoai_core::hash::Digest;
 use cretoai_core::outbox::Outbox;
 use cretoai_core::replica::Replica;
 use cretoai_core::types::ReplicaId;
@@ -82,6 +83,7 @@ impl<'a> Run<'a> {
             clients: Clients::new(plan, chain.committee.weak_quorum()),
             client_events: Slab::default(),
             faults: Slab::default(),
+            returning: 0,
             triggers: Triggers::new(&plan.triggers),
             facts,
             observer,
@@ -150,7 +152,8 @@ impl<'a> Run<'a> {
         }
         self.hosts[id.index()].disk = Disk::new(plan::Disk::default(), false);
         let signer = self.keys.signer(self.chain.id, id);
-        self.seats[id.index()] = Some(Seat { adversary, signer, puppets });
+        let abroad = self.keys.signer(Digest([0; 32]), id);
+        self.seats[id.index()] = Some(Seat { adversary, signer, abroad, puppets });
     }
 
     /// Starts a machine for the first time.

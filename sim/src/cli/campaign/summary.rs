@@ -226,7 +226,11 @@ impl Summary {
         row(out, "deliveries", &format!("{}{speed}", grouped(self.deliveries())))?;
         let slots = self.total(|tally| tally.slots_safety) + self.total(|tally| tally.slots_calm);
         let (ops, changes) = (self.total(|tally| tally.ops_executed), self.total(|tally| tally.view_changes));
-        row(out, "slots", &format!("{}, {} operations, {} view changes", grouped(slots), grouped(ops), grouped(changes)))?;
+        row(
+            out,
+            "slots",
+            &format!("{}, {} operations, {} view changes", grouped(slots), grouped(ops), grouped(changes)),
+        )?;
         let longest = self.scenarios.iter().map(|tally| tally.longest_finality_ns).max().unwrap_or(0);
         row(out, "finality", &format!("at most {}", span(longest)))?;
         row(out, "run twice", &format!("{} of {}", grouped(self.total(|tally| tally.repeated)), grouped(self.runs())))?;
@@ -271,15 +275,9 @@ impl Summary {
         let head = "   seeds     pass  safety  liveness  differs  slots, median  when calm: in time  busy     hash";
         writeln!(out, "{:<width$}{head}", "scenario")?;
         for tally in &self.scenarios {
-            let [runs, pass, safety, liveness, differs, slots] = [
-                tally.runs,
-                tally.pass,
-                tally.safety,
-                tally.liveness,
-                tally.nondeterminism,
-                tally.slots_safety_median,
-            ]
-            .map(grouped);
+            let [runs, pass, safety, liveness, differs, slots] =
+                [tally.runs, tally.pass, tally.safety, tally.liveness, tally.nondeterminism, tally.slots_safety_median]
+                    .map(grouped);
             let [in_time, busy] = match tally.with_calm {
                 0 => ["-".to_owned(), "-".to_owned()],
                 _ => [tally.in_time_when_calm, tally.busy_when_calm].map(grouped),

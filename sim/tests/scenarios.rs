@@ -1,0 +1,33 @@
+//! Every scenario of the library goes as it says.
+
+use cretoai_sim::report::{RunReport, Verdict};
+use cretoai_sim::scenario::{LIBRARY, Scenario};
+use cretoai_sim::world::World;
+
+/// What went wrong in a run, and how to see it again.
+fn complaint(name: &str, seed: u64, report: &RunReport) -> String {
+    let failure = report.verdict.failure().map_or("", |failure| failure.sentence.as_str());
+    let oracle = report.verdict.failure().map_or("", |failure| failure.oracle.as_str());
+    let at_us = report.verdict.failure().map_or(0, |failure| failure.at_ns / 1000);
+    let broken = report.expectations.iter().filter(|outcome| !outcome.held);
+    let broken: String = broken.map(|outcome| format!("\n    broken: {}: {}", outcome.expectation, outcome.found)).collect();
+    format!("\n  {name}, seed {seed}: {oracle} at {at_us} us: {failure}{broken}\n    cretoai-sim run {name} --seed {seed}")
+}
+
+#[test]
+fn every_scenario_of_the_library_passes() {
+    let mut world = World::new();
+    let mut complaints = String::new();
+    for (name, _) in LIBRARY {
+        let scenario = Scenario::load(name).unwrap_or_else(|error| panic!("{error}"));
+        // The second seed is for schedules that only seem to be fixed.
+        for seed in [scenario.default_seed(), 2] {
+            let plan = scenario.plan(seed).unwrap_or_else(|error| panic!("{error}"));
+            let report = world.run(&plan);
+            if report.verdict != Verdict::Pass {
+                complaints += &complaint(name, seed, &report);
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "{complaints}");
+}
