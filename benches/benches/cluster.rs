@@ -53,12 +53,8 @@ fn finality(c: &mut Criterion) {
     assert_eq!(report.slots_safety + report.slots_calm, SLOTS, "each in a slot of its own");
     assert_eq!(report.finality.max_ns, 30_000_000, "three delays after its proposal");
     let mut group = c.benchmark_group("cluster");
-    group.sample_size(10).sampling_mode(SamplingMode::Flat);
-    // The same run twice: each slot is some deliveries, and both rates are worth knowing.
-    group.throughput(Throughput::Elements(SLOTS));
+    group.sample_size(10).sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(SLOTS));
     group.bench_function("steady-slots", |b| b.iter(|| world.run(&plan)));
-    group.throughput(Throughput::Elements(report.deliveries));
-    group.bench_function("steady-deliveries", |b| b.iter(|| world.run(&plan)));
 }
 
 criterion_group!(benches, deliveries, finality);

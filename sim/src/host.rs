@@ -98,6 +98,8 @@ pub struct Host {
     pub fixed: Option<FixedState>,
     /// Whether its application's state is wrong.
     pub flipped: bool,
+    /// Whether the end of its log was cut off and nobody has told yet what it said: kept over crashes.
+    pub distrusts_log: bool,
 }
 
 impl Host {
@@ -124,6 +126,7 @@ impl Host {
             effects: Effects::default(),
             fixed: None,
             flipped: false,
+            distrusts_log: false,
         }
     }
 
@@ -167,7 +170,9 @@ impl Host {
 
     /// Memory is gone. The disk stays.
     pub fn lose_memory(&mut self) {
-        self.replica = None;
+        if let Some(replica) = self.replica.take() {
+            self.distrusts_log = replica.is_silent();
+        }
         self.outbox = Outbox::default();
         self.app = Tally::default();
         self.alarm = None;

@@ -29,7 +29,7 @@ impl Ran {
 
     /// Refused: exit code 64, nothing on the standard output, one line on the other.
     #[track_caller]
-    fn is_refused_with(self, line: &str) {
+    fn refuses_with(self, line: &str) {
         let Self { out, err, .. } = self.exits(64);
         assert_eq!(err, format!("error: {line}\n"));
         assert_eq!(out, "");
@@ -170,9 +170,9 @@ fn a_scenario_of_another_version_is_refused_before_anything_else_in_it() {
     let name = path.to_str().unwrap();
     fs::write(&path, "# newer\nversion = 2\nunheard = \"of\"\n").unwrap();
     let newer = "version = 2: newer than this program, which reads version 1; use a newer cretoai-sim";
-    sim(&["run", name]).is_refused_with(&format!("{name}:2: {newer}"));
+    sim(&["run", name]).refuses_with(&format!("{name}:2: {newer}"));
     fs::write(&path, "title = \"x\"\n").unwrap();
-    sim(&["run", name]).is_refused_with(&format!("{name}: version: is missing; write `version = 1` at the top"));
+    sim(&["run", name]).refuses_with(&format!("{name}: version: is missing; write `version = 1` at the top"));
 }
 
 #[test]
@@ -187,9 +187,9 @@ fn flags_allow_what_is_otherwise_refused() {
 #[test]
 fn what_cannot_be_found_or_read_is_refused_in_one_line() {
     let remedy = "`cretoai-sim scenarios` lists them; a path has a slash or ends in .toml";
-    sim(&["run", "dmeo"]).is_refused_with(&format!("dmeo: no scenario of the library has this name; {remedy}"));
+    sim(&["run", "dmeo"]).refuses_with(&format!("dmeo: no scenario of the library has this name; {remedy}"));
     let gone = "./gone.toml: cannot be read: No such file or directory (os error 2); give a file that can be read";
-    sim(&["campaign", "./gone.toml"]).is_refused_with(gone);
+    sim(&["campaign", "./gone.toml"]).refuses_with(gone);
     for arguments in [["replay", "gone.json"], ["trace", "gone.json"]] {
         let Ran { err, .. } = sim(&arguments).exits(64);
         assert!(err.starts_with("error: gone.json: cannot be read: ") && err.lines().count() == 1, "{err}");
@@ -212,7 +212,7 @@ fn a_wrong_command_line_exits_with_64_and_help_with_0() {
         .says("Exit codes: 0 pass, 1 safety violated, 2 liveness violated, 3 nondeterminism, 64 usage");
     sim(&["--version"]).exits(0).says(concat!("cretoai-sim ", env!("CARGO_PKG_VERSION")));
     sim(&["trace", "canary", "--replica", "4"])
-        .is_refused_with("--replica 4: there is no such replica among 4; name one from 0 to 3");
+        .refuses_with("--replica 4: there is no such replica among 4; name one from 0 to 3");
 }
 
 fn read(path: &Path) -> Value {
@@ -259,7 +259,8 @@ fn a_failing_seed_leaves_a_file_that_replays_to_the_same_verdict_and_hash() {
     let early = sim(&["replay", name, "--replica", "2", "--until", "35ms"]).exits(1);
     // The number of an event, its time, and whose it is.
     let head = |line: &str| line.split_whitespace().take(3).map(str::to_owned).collect::<Vec<_>>();
-    let heads: Vec<_> = early.out.lines().map(head).filter(|head| head.len() == 3 && head[1].starts_with("0.0")).collect();
+    let heads: Vec<_> =
+        early.out.lines().map(head).filter(|head| head.len() == 3 && head[1].starts_with("0.0")).collect();
     assert!(!heads.is_empty() && heads.iter().all(|head| head[2] == "r2"), "{heads:?}");
     assert!(heads.iter().all(|head| *head[1] <= *"0.035000"), "{heads:?}");
 }

@@ -13,7 +13,8 @@ const STRIDE: usize = if cfg!(debug_assertions) { 7 } else { 1 };
 /// Sixteen operations through all four replicas, three checkpoints, and in between a slot that everyone is prepared
 /// for, nobody commits in view 0, and view 1 has to propose again.
 fn base(disk: Disk) -> Plan {
-    let lost = MessageRule { kinds: vec![Kind::Commit], views: Some([0, 0]), slots: Some([6, 6]), ..MessageRule::default() };
+    let lost =
+        MessageRule { kinds: vec![Kind::Commit], views: Some([0, 0]), slots: Some([6, 6]), ..MessageRule::default() };
     Plan {
         name: "crash points".to_owned(),
         n: 4,

@@ -259,9 +259,16 @@ impl Replica {
         if early {
             let n = self.chain.committee.n();
             let state = self.log.get_mut(slot).expect("inside the ring");
-            let ballot = state.early.get_or_insert_default();
-            let counted = ballot.phase_mut(vote.body.phase).add(n, digest, vote);
-            return if counted == Counted::Duplicate { Err(Ignored::Duplicate) } else { Ok(()) };
+            let votes = state.early.get_or_insert_default().phase_mut(vote.body.phase);
+            return match votes.add(n, digest, vote) {
+                Counted::New(_) => Ok(()),
+                Counted::Duplicate => Err(Ignored::Duplicate),
+                Counted::Conflict => {
+                    let first = votes.vote_of(vote.signer).expect("counted before").clone();
+                    self.accuse(Evidence::from_votes(&first, vote), out);
+                    Err(Ignored::Conflict)
+                }
+            };
         }
         self.count(slot, digest, vote, out)
     }

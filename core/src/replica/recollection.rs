@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 impl Replica {
     /// The driver cut off the end of the log: this replica keeps silent until others have told what it said.
-    /// To be called after [`recover`](Self::recover), before the first step.
+    /// To be called after [`recover`](Self::recover), before the first step, and again after every restart for as
+    /// long as [`is_silent`](Self::is_silent) was true at the end: that is the driver's to remember.
     pub fn distrust_log(&mut self) {
         assert!(self.resuming, "the log is distrusted before the first step");
         self.silent = Some(0);

@@ -135,6 +135,10 @@ fn choices() -> Vec<Choice> {
             "[[plan.byzantine]] behaviour = { view-change-liar = { lie = @ } }",
         ),
         choice::<ScriptAction>("Values of `say", "[[plan.byzantine.behaviour.script.steps]] say = @"),
+        choice::<VertexFlaw>(
+            "Values of `flaw",
+            "[[plan.byzantine.behaviour.script.steps]] say = { author = { requests_of = [0], flaw = @ } }",
+        ),
         choice::<Expectation>("Values of an expectation", "[plan] expectations = [@]"),
         choice::<SlotContent>("Values of `is", "[plan] expectations = [{ slot = { slot = 1, is = @ } }]"),
         choice::<Metric>("Values of `metric", "[plan] expectations = [{ metric = { metric = @ } }]"),

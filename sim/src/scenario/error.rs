@@ -9,11 +9,11 @@ pub struct LoadError {
     /// The file, as it was asked for.
     pub file: String,
     /// The line in it, from 1 on.
-    pub line: Option<usize>,
+    pub line: Option<u32>,
     /// The key, with all tables around it: `plan.network.default.loss_per_mille`. Empty for the whole file.
     pub key: String,
     /// What the file says there.
-    pub value: Option<String>,
+    pub value: Option<Box<str>>,
     /// What is wrong with it.
     pub problem: String,
     /// What to do about it. Empty if the problem says it.
@@ -61,7 +61,7 @@ impl LoadError {
     /// A key has a value that it must not have.
     #[must_use]
     pub fn at(key: impl Into<String>, value: Option<String>, problem: impl Into<String>) -> Self {
-        Self { key: key.into(), value, problem: problem.into(), ..Self::default() }
+        Self { key: key.into(), value: value.map(String::into_boxed_str), problem: problem.into(), ..Self::default() }
     }
 
     /// The same, with what to do about it.
@@ -158,7 +158,7 @@ mod tests {
     fn an_error_is_one_line_whatever_is_in_it() {
         let error = LoadError::at("plan.n", Some("3".to_owned()), "too\nfew").remedy("say more").in_file("a.toml");
         assert_eq!(error.to_string(), "a.toml: plan.n = 3: too few; say more");
-        let long = LoadError { line: Some(7), value: Some("x".repeat(100)), ..error };
+        let long = LoadError { line: Some(7), value: Some("x".repeat(100).into()), ..error };
         let head = "x".repeat(60);
         assert_eq!(long.to_string(), format!("a.toml:7: plan.n = {head}...: too few; say more"));
     }

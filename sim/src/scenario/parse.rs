@@ -104,7 +104,7 @@ impl<'a> Document<'a> {
         LoadError { line: self.line_at(&path), ..error }
     }
 
-    fn line_at(&self, path: &[String]) -> Option<usize> {
+    fn line_at(&self, path: &[String]) -> Option<u32> {
         let (span, _) = self.follow(path)?;
         Some(line_of(self.text, span.start))
     }
@@ -144,15 +144,16 @@ pub(super) fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, LoadError
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let mut path = steps(error.path());
         let inner = error.into_inner();
+        let line = u32::try_from(inner.line()).ok();
         if !inner.is_data() {
             let problem = format!("not JSON: {inner}");
-            return LoadError { line: Some(inner.line()), ..LoadError::whole("", problem, "restore the file") };
+            return LoadError { line, ..LoadError::whole("", problem, "restore the file") };
         }
         let message = inner.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
         let (problem, missing, remedy) = in_plain_words(message);
         path.extend(missing);
-        LoadError { line: Some(inner.line()), ..LoadError::at(join(&path), None, problem).remedy(remedy) }
+        LoadError { line, ..LoadError::at(join(&path), None, problem).remedy(remedy) }
     })
 }
 
@@ -213,8 +214,9 @@ fn with_range(path: &[String], problem: String) -> String {
     }
 }
 
-fn line_of(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+fn line_of(text: &str, at: usize) -> u32 {
+    let before = text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+    u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 fn shown(value: &DeValue<'_>) -> String {

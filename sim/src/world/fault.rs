@@ -212,7 +212,7 @@ impl Run<'_> {
         let snapshots: Vec<OwnSnapshot> = machine.disk.snapshots.iter().map(own).collect();
         match Replica::recover(Arc::clone(&self.chain), config, signer, snapshots, records) {
             Ok(mut replica) => {
-                if cut {
+                if cut || machine.distrusts_log {
                     replica.distrust_log();
                 }
                 machine.outbox = Outbox::resume_at(machine.disk.end());
