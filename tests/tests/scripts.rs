@@ -39,6 +39,7 @@ scripts! {
     a_claim_goes_to_the_new_primary_with_its_certificate
     a_first_vote_stands_when_an_invalid_one_follows
     a_flood_of_names_that_nobody_holds_does_not_stop_a_vote
+    a_fork_is_noticed_after_the_first_vertex_was_finalized
     a_forked_author_loses_the_second_vertex_and_what_builds_on_it
     a_lone_liar_s_claim_is_never_used
     a_new_view_against_a_decided_slot_stops_the_replica
@@ -55,6 +56,8 @@ scripts! {
     a_new_view_with_too_few_view_changes_is_guilty
     a_new_view_with_two_bodies_of_one_signer_is_guilty
     a_prepare_waits_for_its_record
+    a_proposal_that_came_before_its_view_was_timely_when_it_came
+    a_proposal_that_came_while_the_state_was_wrong_is_voted_for_afterwards
     a_replica_far_behind_has_the_state_transferred
     a_replica_restarted_in_a_new_view_votes_for_what_it_proposes
     a_replica_restarted_while_changing_views_sends_the_same_bytes
@@ -92,6 +95,7 @@ scripts! {
     requests_become_vertices_of_their_entry_replica
     signers_outside_the_committee_are_refused
     the_new_primary_picks_the_highest_certified_claim
+    the_reason_why_a_proposal_is_moot_is_told
     two_certificates_for_one_slot_stop_the_replica
     two_checkpoints_of_one_slot_are_evidence
     untimely_proposals_are_not_voted_for

@@ -130,7 +130,10 @@ impl Replica {
 
     /// Votes for the proposal of a slot if nothing stands in the way any more; otherwise asks for what is missing.
     pub(super) fn try_accept(&mut self, slot: Slot, out: &mut Outbox) -> Result<(), Ignored> {
-        if !self.is_active() {
+        if !self.may_vote() {
+            return Err(Ignored::Stopped);
+        }
+        if self.target.is_some() {
             return Err(Ignored::ViewChanging);
         }
         if slot <= self.low() || self.log.high() < slot {

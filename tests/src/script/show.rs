@@ -71,6 +71,7 @@ impl World {
             FetchItem::NewView(view) => format!("new view {view}"),
             FetchItem::Manifest(slot) => format!("manifest {slot}"),
             FetchItem::Chunk(slot, hash) => format!("chunk {slot}:{}", self.name_of(*hash)),
+            FetchItem::Recollection => "recollection".to_owned(),
         }
     }
 
@@ -107,6 +108,7 @@ impl World {
                 Data::Manifest(manifest) => format!("manifest {}:{}", manifest.slot, self.name_of(manifest.state())),
                 Data::Chunk(chunk) => format!("chunk of {chunk:?}"),
             },
+            Message::Recollection(held) => format!("of {} votes", held.votes.len()),
         };
         format!("{} {what}", message.kind())
     }

@@ -215,6 +215,7 @@ fn fetch(world: &mut World, words: &[&str]) -> Result<Message, String> {
         "chunk" => {
             FetchItem::Chunk(Slot(number(some(words, 1, "the slot")?)?), world.digest(some(words, 2, "the chunk")?)?)
         }
+        "recollection" => FetchItem::Recollection,
         other => return Err(format!("nobody fetches a {other}")),
     };
     let times = words.get(3).map_or(Ok(1), |times| number(times))?;
