@@ -135,13 +135,33 @@ impl Chain {
             if fine { Ok(()) } else { Err(ConfigError::OutOfRange { field, value, limit }) }
         };
         check(1 <= k && k <= 32, "genesis.checkpoint_interval", k, "between 1 and 32")?;
-        check(2 * k <= l && l <= 64 && l.is_multiple_of(k), "genesis.window", l, "a multiple of the checkpoint interval, at least twice it, at most 64")?;
+        check(
+            2 * k <= l && l <= 64 && l.is_multiple_of(k),
+            "genesis.window",
+            l,
+            "a multiple of the checkpoint interval, at least twice it, at most 64",
+        )?;
         let limits = &genesis.limits;
-        check(1 <= limits.open_vertices && limits.open_vertices <= 64, "genesis.limits.open_vertices", limits.open_vertices, "between 1 and 64")?;
+        check(
+            1 <= limits.open_vertices && limits.open_vertices <= 64,
+            "genesis.limits.open_vertices",
+            limits.open_vertices,
+            "between 1 and 64",
+        )?;
         // Room for the references to every other author and one small request.
         let least = 1024 + 64 * u64::from(n);
-        check(least <= limits.vertex_bytes && limits.vertex_bytes <= 1 << 21, "genesis.limits.vertex_bytes", limits.vertex_bytes, "between 1024 + 64 n and 2097152")?;
-        check(u64::from(n) <= limits.seen_requests, "genesis.limits.seen_requests", limits.seen_requests, "at least the number of replicas")?;
+        check(
+            least <= limits.vertex_bytes && limits.vertex_bytes <= 1 << 21,
+            "genesis.limits.vertex_bytes",
+            limits.vertex_bytes,
+            "between 1024 + 64 n and 2097152",
+        )?;
+        check(
+            u64::from(n) <= limits.seen_requests,
+            "genesis.limits.seen_requests",
+            limits.seen_requests,
+            "at least the number of replicas",
+        )?;
         check(0 < limits.lifetime.0, "genesis.limits.lifetime", limits.lifetime.0, "more than 0")?;
         Ok(Self { id: genesis.chain_id(), committee, genesis })
     }
@@ -228,11 +248,21 @@ impl Config {
             if fine { Ok(()) } else { Err(ConfigError::OutOfRange { field, value, limit }) }
         };
         check(chain.committee.contains(self.id), "id", u64::from(self.id.0), "below the number of replicas")?;
-        check(1 <= self.pipeline && self.pipeline <= chain.window(), "pipeline", self.pipeline, "between 1 and the window")?;
+        check(
+            1 <= self.pipeline && self.pipeline <= chain.window(),
+            "pipeline",
+            self.pipeline,
+            "between 1 and the window",
+        )?;
         let t = &self.timeouts;
         check(0 < t.base.0, "timeouts.base", t.base.0, "more than 0")?;
         check(t.base <= t.max, "timeouts.max", t.max.0, "at least timeouts.base")?;
-        check(0 < t.status.0 && t.status < t.base, "timeouts.status", t.status.0, "more than 0 and less than timeouts.base")?;
+        check(
+            0 < t.status.0 && t.status < t.base,
+            "timeouts.status",
+            t.status.0,
+            "more than 0 and less than timeouts.base",
+        )?;
         check(0 < t.retransmit.0, "timeouts.retransmit", t.retransmit.0, "more than 0")?;
         check(1 <= self.queued_requests, "queued_requests", self.queued_requests as u64, "at least 1")?;
         Ok(())

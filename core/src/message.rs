@@ -243,9 +243,12 @@ impl Message {
             Self::ViewChange(message) => Some(message.signed.signer),
             Self::NewView(message) => Some(message.signed.signer),
             Self::Status(status) => Some(status.signer),
-            Self::Vertex(_) | Self::Certificates(_) | Self::StableCheckpoint(_) | Self::Fetch(_) | Self::Data(_) | Self::Recollection(_) => {
-                None
-            }
+            Self::Vertex(_)
+            | Self::Certificates(_)
+            | Self::StableCheckpoint(_)
+            | Self::Fetch(_)
+            | Self::Data(_)
+            | Self::Recollection(_) => None,
         }
     }
 

@@ -174,4 +174,3 @@ impl Outbox {
         self.evidence.pop_front()
     }
 }
-

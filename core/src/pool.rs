@@ -149,7 +149,14 @@ impl Pool {
     /// Takes a vertex that is not held. `settled` if it has its last verdict already and is kept for a slot that
     /// lists it; `listed` is the highest slot that does. Returns `false` if the author's quota is full of better
     /// ones.
-    pub fn insert(&mut self, vertex: Arc<SignedVertex>, settled: bool, listed: Slot, frontier: &Frontier, now: Now) -> bool {
+    pub fn insert(
+        &mut self,
+        vertex: Arc<SignedVertex>,
+        settled: bool,
+        listed: Slot,
+        frontier: &Frontier,
+        now: Now,
+    ) -> bool {
         let (author, id) = (vertex.author(), vertex.id());
         assert!(!self.contains(&id), "a vertex is held once");
         let held = Held { vertex, recorded: false, listed, settled, open_in: None, forwarded: 0, pending: None };
@@ -232,7 +239,8 @@ impl Pool {
             let held = &self.held[&id];
             let body = &held.vertex.body;
             let follows = body.prev == last || self.held.get(&body.prev.id).is_some_and(|prev| prev.pending.is_some());
-            let is_pending = follows && body.refs.iter().all(|parent| frontier.reference(parent) == RefState::Satisfied);
+            let is_pending =
+                follows && body.refs.iter().all(|parent| frontier.reference(parent) == RefState::Satisfied);
             if is_pending && held.pending.is_none() {
                 self.set_pending(&id, now);
             } else if !is_pending {

@@ -278,4 +278,3 @@ fn pick<T>(witnesses: &[T], slot: Slot) -> &T {
 fn earliest(moments: impl IntoIterator<Item = Option<Instant>>) -> Option<Instant> {
     moments.into_iter().flatten().min()
 }
-

@@ -75,4 +75,3 @@ pub fn outcome_root(outcomes: &[(RequestId, Outcome)]) -> Digest {
     let leaves: Vec<Digest> = outcomes.iter().map(|(id, outcome)| outcome_leaf(*id, *outcome)).collect();
     crate::hash::merkle_root(&leaves)
 }
-

@@ -16,7 +16,10 @@ use crate::batch::Batch;
 use crate::checkpoint::CheckpointVote;
 use crate::config::Chain;
 use crate::evidence::Evidence;
-use crate::message::{Data, MAX_FETCH, MAX_RECOLLECTED_VOTES, Message, PrePrepare, Recollection, STATUS_PENDING, STATUS_SLOTS, Signed, Status};
+use crate::message::{
+    Data, MAX_FETCH, MAX_RECOLLECTED_VOTES, Message, PrePrepare, Recollection, STATUS_PENDING, STATUS_SLOTS, Signed,
+    Status,
+};
 use crate::reply::ReplyStatement;
 use crate::request::ClientRequest;
 use crate::signature::{Signature, SignatureVerifier, Statement};

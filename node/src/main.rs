@@ -10,8 +10,6 @@ use std::process::ExitCode;
 const EX_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    eprintln!(
-        "cretoai-node: the production node is not built in this version; the simulator is `cretoai-sim`"
-    );
+    eprintln!("cretoai-node: the production node is not built in this version; the simulator is `cretoai-sim`");
     ExitCode::from(EX_USAGE)
 }

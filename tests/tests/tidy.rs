@@ -25,19 +25,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cretoai-runtime", &["cretoai-core"]),
     ("cretoai-sim", &["cretoai-core"]),
     ("cretoai-node", &["cretoai-runtime"]),
-    (
-        "cretoai-tests",
-        &[
-            "cretoai-core",
-            "cretoai-runtime",
-            "cretoai-sim",
-            "cretoai-node",
-        ],
-    ),
-    (
-        "cretoai-benches",
-        &["cretoai-core", "cretoai-runtime", "cretoai-sim"],
-    ),
+    ("cretoai-tests", &["cretoai-core", "cretoai-runtime", "cretoai-sim", "cretoai-node"]),
+    ("cretoai-benches", &["cretoai-core", "cretoai-runtime", "cretoai-sim"]),
 ];
 
 /// All that the protocol may need besides the standard library.
@@ -45,16 +34,10 @@ const CORE_DEPENDENCIES: &[&str] = &["blake3", "postcard", "serde", "thiserror"]
 
 /// What may not be anywhere below the simulator, and why.
 const BANNED_BELOW_SIM: &[(&str, &str)] = &[
-    (
-        "ahash",
-        "a hash seeded by the operating system: runs would differ",
-    ),
+    ("ahash", "a hash seeded by the operating system: runs would differ"),
     ("getrandom", "a source of randomness besides the seed"),
     ("librocksdb-sys", "minutes of C++, and threads of its own"),
-    (
-        "aws-lc-sys",
-        "needs more than Rust and a C compiler on some machines",
-    ),
+    ("aws-lc-sys", "needs more than Rust and a C compiler on some machines"),
     ("rayon-core", "a thread pool with an order of its own"),
     ("tokio", "a scheduler with an order of its own"),
     ("mio", "real network I/O"),
@@ -67,12 +50,8 @@ const MAX_LINES: usize = 600;
 const LONG_FILES: &[(&str, usize)] = &[];
 
 /// Absolute paths that only mean something on one person's machine.
-const PRIVATE_PATHS: &[&str] = &[
-    concat!("/wo", "rk"),
-    concat!("/ro", "ot"),
-    concat!("/ho", "me"),
-    concat!("/Us", "ers"),
-];
+const PRIVATE_PATHS: &[&str] =
+    &[concat!("/wo", "rk"), concat!("/ro", "ot"), concat!("/ho", "me"), concat!("/Us", "ers")];
 
 /// Hosts of package registries. Which mirror to use is the builder's choice, not the project's.
 const REGISTRY_HOSTS: &[&str] = &[
@@ -92,19 +71,13 @@ const REGISTRY_HOSTS: &[&str] = &[
 fn dependencies_between_packages_follow_the_picture() {
     let arrows: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
     let metadata = metadata();
-    let members: BTreeSet<&str> = metadata
-        .packages
-        .iter()
-        .map(|package| package.name.as_str())
-        .collect();
+    let members: BTreeSet<&str> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
     let mut complaints = Vec::new();
 
     for package in &metadata.packages {
         let name = package.name.as_str();
         let Some(allowed) = arrows.get(name) else {
-            complaints.push(format!(
-                "{name} is not in the picture: add it to ARROWS, with its arrows"
-            ));
+            complaints.push(format!("{name} is not in the picture: add it to ARROWS, with its arrows"));
             continue;
         };
         for dependency in &package.dependencies {
@@ -116,9 +89,7 @@ fn dependencies_between_packages_follow_the_picture() {
     }
     for (name, _) in ARROWS {
         if !members.contains(name) {
-            complaints.push(format!(
-                "{name} is in the picture, but not in the workspace"
-            ));
+            complaints.push(format!("{name} is in the picture, but not in the workspace"));
         }
     }
     none(&complaints);
@@ -127,10 +98,7 @@ fn dependencies_between_packages_follow_the_picture() {
 #[test]
 fn the_core_depends_on_a_handful_of_crates() {
     let metadata = metadata();
-    let core = metadata
-        .packages
-        .iter()
-        .find(|package| package.name.as_str() == "cretoai-core");
+    let core = metadata.packages.iter().find(|package| package.name.as_str() == "cretoai-core");
     let core = core.expect("cretoai-core is a package of the workspace");
     let complaints: Vec<String> = core
         .dependencies
@@ -147,23 +115,13 @@ fn the_simulator_needs_only_rust_and_a_c_compiler_and_draws_on_no_entropy() {
     let mut complaints = Vec::new();
     let below: BTreeSet<String> = output(
         Command::new(cargo())
-            .args([
-                "tree",
-                "--locked",
-                "--package",
-                "cretoai-sim",
-                "--edges",
-                "normal,build",
-            ])
+            .args(["tree", "--locked", "--package", "cretoai-sim", "--edges", "normal,build"])
             .args(["--prefix", "none", "--format", "{p}"]),
     )
     .lines()
     .filter_map(|line| line.split(' ').next().map(str::to_owned))
     .collect();
-    assert!(
-        below.contains("blake3"),
-        "cargo tree printed something else than a tree: {below:?}"
-    );
+    assert!(below.contains("blake3"), "cargo tree printed something else than a tree: {below:?}");
     for (name, reason) in BANNED_BELOW_SIM {
         if below.contains(*name) {
             complaints.push(format!("{name} is below cretoai-sim: {reason}"));
@@ -187,10 +145,7 @@ fn no_source_file_grows_beyond_its_limit() {
         let lines = file.text.lines().count();
         let limit = long.get(file.path.as_str()).copied().unwrap_or(MAX_LINES);
         if lines > limit {
-            complaints.push(format!(
-                "{} has {lines} lines, and {limit} are allowed: split it",
-                file.path
-            ));
+            complaints.push(format!("{} has {lines} lines, and {limit} are allowed: split it", file.path));
         }
         if lines > MAX_LINES {
             seen.insert(file.path);
@@ -198,9 +153,7 @@ fn no_source_file_grows_beyond_its_limit() {
     }
     for (path, _) in LONG_FILES {
         if !seen.contains(*path) {
-            complaints.push(format!(
-                "{path} is no longer long: take it out of LONG_FILES"
-            ));
+            complaints.push(format!("{path} is no longer long: take it out of LONG_FILES"));
         }
     }
     none(&complaints);
@@ -251,8 +204,7 @@ fn every_package_takes_its_lints_from_the_workspace() {
         .packages
         .iter()
         .filter(|package| {
-            let manifest =
-                fs::read_to_string(&package.manifest_path).expect("a package has a manifest");
+            let manifest = fs::read_to_string(&package.manifest_path).expect("a package has a manifest");
             !manifest.contains("[lints]\nworkspace = true\n")
         })
         .map(|package| format!("{} lacks `[lints]` with `workspace = true`", package.name))
@@ -265,9 +217,7 @@ fn every_ban_in_a_clippy_toml_says_why() {
     let mut complaints = Vec::new();
     for path in ["core/clippy.toml", "sim/clippy.toml"] {
         let text = read(path);
-        let bans: Vec<_> = numbered_lines(&text)
-            .filter(|(_, line)| line.contains("path = "))
-            .collect();
+        let bans: Vec<_> = numbered_lines(&text).filter(|(_, line)| line.contains("path = ")).collect();
         assert!(!bans.is_empty(), "{path} bans nothing");
         for (number, line) in bans {
             if !line.contains("reason = \"") {
@@ -288,27 +238,19 @@ fn every_rule_that_is_cited_exists() {
     let mut complaints = Vec::new();
     let mut cited = 0;
     for file in tracked() {
-        let citing = [".rs", ".toml", ".md", ".sh"]
-            .iter()
-            .any(|ending| file.path.ends_with(ending));
+        let citing = [".rs", ".toml", ".md", ".sh"].iter().any(|ending| file.path.ends_with(ending));
         if !citing || file.path == "docs/protocol.md" || file.path.starts_with("tests/tests/tidy") {
             continue;
         }
         for (number, rule) in citations(&file.text) {
             cited += 1;
             if !rules.contains(&rule) {
-                complaints.push(format!(
-                    "{}:{number} cites {rule}, which docs/protocol.md lacks",
-                    file.path
-                ));
+                complaints.push(format!("{}:{number} cites {rule}, which docs/protocol.md lacks", file.path));
             }
         }
     }
     none(&complaints);
-    assert!(
-        cited > 0,
-        "no rule is cited anywhere: the search for citations is broken"
-    );
+    assert!(cited > 0, "no rule is cited anywhere: the search for citations is broken");
 }
 
 #[test]
@@ -328,9 +270,7 @@ fn every_reason_to_ignore_an_input_is_named_in_a_test() {
         .iter()
         .filter(|variant| {
             let path = format!("Ignored::{variant}");
-            !tests.iter().any(|(is_rust, text)| {
-                has_word(text, if *is_rust { path.as_str() } else { variant })
-            })
+            !tests.iter().any(|(is_rust, text)| has_word(text, if *is_rust { path.as_str() } else { variant }))
         })
         .map(|variant| format!("no test names Ignored::{variant}"))
         .collect();
@@ -353,10 +293,7 @@ fn none(complaints: &[String]) {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("this package is in a workspace")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is in a workspace").to_owned()
 }
 
 fn cargo() -> String {
@@ -365,11 +302,7 @@ fn cargo() -> String {
 
 fn metadata() -> Metadata {
     let manifest = root().join("Cargo.toml");
-    MetadataCommand::new()
-        .manifest_path(manifest)
-        .no_deps()
-        .exec()
-        .expect("cargo metadata runs")
+    MetadataCommand::new().manifest_path(manifest).no_deps().exec().expect("cargo metadata runs")
 }
 
 fn read(path: &str) -> String {
@@ -378,16 +311,9 @@ fn read(path: &str) -> String {
 
 /// Runs a command at the root and returns what it printed.
 fn output(command: &mut Command) -> String {
-    let output = command
-        .current_dir(root())
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command.current_dir(root()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{complaint}",
-        output.status
-    );
+    assert!(output.status.success(), "{command:?}: {}\n{complaint}", output.status);
     String::from_utf8(output.stdout).expect("the output is text")
 }
 
@@ -395,9 +321,11 @@ fn output(command: &mut Command) -> String {
 fn tracked() -> Vec<File> {
     let list = output(
         // A clone may belong to another user than the one who tests it.
-        Command::new("git")
-            .args(["-c", "safe.directory=*", "ls-files", "-z"])
-            .args(["--cached", "--others", "--exclude-standard"]),
+        Command::new("git").args(["-c", "safe.directory=*", "ls-files", "-z"]).args([
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ]),
     );
     let paths: BTreeSet<&str> = list.split('\0').filter(|path| !path.is_empty()).collect();
     let files: Vec<File> = paths
@@ -405,10 +333,7 @@ fn tracked() -> Vec<File> {
         .filter_map(|path| {
             // Files that are deleted but not yet committed as such, and files that are no text, are left out.
             let text = fs::read_to_string(root().join(path)).ok()?;
-            Some(File {
-                path: path.to_owned(),
-                text,
-            })
+            Some(File { path: path.to_owned(), text })
         })
         .collect();
     assert!(!files.is_empty(), "git lists no files");

@@ -181,7 +181,8 @@ impl Frontier {
         let broken = BrokenSnapshot("a segment of the index does not decode");
         let (_, entries) = segment::parse(chunk, ENTRY).ok_or(broken)?;
         for entry in entries {
-            let number = |range: std::ops::Range<usize>| entry[range].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+            let number =
+                |range: std::ops::Range<usize>| entry[range].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
             let author = ReplicaId(u16::try_from(number(8..10)).map_err(|_| broken)?);
             let (slot, height) = (Slot(number(0..8)), Height(number(10..18)));
             let mut id = Digest::default();

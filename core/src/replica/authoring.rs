@@ -81,7 +81,11 @@ fn request_bytes(request: &ClientRequest) -> u64 {
 
 impl Replica {
     /// The requests are refused alone; the first refusal is returned.
-    pub(super) fn on_requests(&mut self, requests: &[Verified<Arc<ClientRequest>>], out: &mut Outbox) -> Result<(), Ignored> {
+    pub(super) fn on_requests(
+        &mut self,
+        requests: &[Verified<Arc<ClientRequest>>],
+        out: &mut Outbox,
+    ) -> Result<(), Ignored> {
         let mut done = Ok(());
         for request in requests {
             done = done.and(self.enqueue(request.get()));
@@ -273,4 +277,3 @@ impl Replica {
         self.pool.proposable().iter().filter_map(due).min()
     }
 }
-

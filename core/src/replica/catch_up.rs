@@ -18,7 +18,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Replica {
-    pub(super) fn on_certificates(&mut self, certificates: &[Arc<Certificate>], out: &mut Outbox) -> Result<(), Ignored> {
+    pub(super) fn on_certificates(
+        &mut self,
+        certificates: &[Arc<Certificate>],
+        out: &mut Outbox,
+    ) -> Result<(), Ignored> {
         let mut done = Err(Ignored::Duplicate);
         for certificate in certificates {
             let result = match certificate.phase {

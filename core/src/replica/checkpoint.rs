@@ -86,7 +86,12 @@ impl Checkpoints {
 }
 
 impl Replica {
-    pub(super) fn on_snapshot_durable(&mut self, slot: Slot, app: Vec<Digest>, out: &mut Outbox) -> Result<(), Ignored> {
+    pub(super) fn on_snapshot_durable(
+        &mut self,
+        slot: Slot,
+        app: Vec<Digest>,
+        out: &mut Outbox,
+    ) -> Result<(), Ignored> {
         if 0 < self.execution.void_snapshots {
             self.execution.void_snapshots -= 1;
             return Err(Ignored::Unasked);
@@ -133,7 +138,11 @@ impl Replica {
     }
 
     /// A checkpoint is proven stable: the low watermark follows the proof, not the execution (C3).
-    pub(super) fn on_stable_checkpoint(&mut self, proof: &Arc<CheckpointCertificate>, out: &mut Outbox) -> Result<(), Ignored> {
+    pub(super) fn on_stable_checkpoint(
+        &mut self,
+        proof: &Arc<CheckpointCertificate>,
+        out: &mut Outbox,
+    ) -> Result<(), Ignored> {
         let slot = proof.vote.slot;
         let known = [&self.stable, &self.previous_stable];
         if known.into_iter().flatten().any(|known| known.vote.slot == slot && known.vote != proof.vote) {

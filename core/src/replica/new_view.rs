@@ -238,7 +238,12 @@ impl Replica {
     }
 
     /// The NEW-VIEW counts as a PRE-PREPARE for each slot that it proposes (V13, V19).
-    pub(super) fn take_proposals(&mut self, message: &NewViewMessage, batches: &BTreeMap<Digest, Arc<HashedBatch>>, out: &mut Outbox) {
+    pub(super) fn take_proposals(
+        &mut self,
+        message: &NewViewMessage,
+        batches: &BTreeMap<Digest, Arc<HashedBatch>>,
+        out: &mut Outbox,
+    ) {
         let low = self.low();
         for (slot, digest) in message.signed.body.proposals.iter().filter(|(slot, _)| low < *slot) {
             let Some(state) = self.log.get_mut(*slot) else { continue };

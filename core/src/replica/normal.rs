@@ -79,7 +79,13 @@ impl Replica {
         Err(Ignored::ViewChanging)
     }
 
-    fn on_proposal(&mut self, message: &Arc<PrePrepare>, entry: usize, is_timely: bool, out: &mut Outbox) -> Result<(), Ignored> {
+    fn on_proposal(
+        &mut self,
+        message: &Arc<PrePrepare>,
+        entry: usize,
+        is_timely: bool,
+        out: &mut Outbox,
+    ) -> Result<(), Ignored> {
         let Some((slot, digest)) = message.vote.body.entries.iter().nth(entry) else { return Err(Ignored::Unproven) };
         let batch = &message.batches[entry];
         if slot <= self.low() || self.log.end() < slot {
@@ -87,7 +93,9 @@ impl Replica {
         }
         // What the NEW-VIEW proposes is proposed once and for all; what is executed cannot change.
         let executed_otherwise = self.executed_digest(slot).is_some_and(|executed| executed != digest);
-        if executed_otherwise || (slot <= self.new_view_end && self.log.get(slot).is_some_and(|state| state.proposal.is_none())) {
+        if executed_otherwise
+            || (slot <= self.new_view_end && self.log.get(slot).is_some_and(|state| state.proposal.is_none()))
+        {
             return Err(Ignored::Settled);
         }
         let state = self.log.get_mut(slot).expect("inside the ring");
@@ -277,7 +285,13 @@ impl Replica {
     }
 
     /// Counts a vote of the installed view, this replica's own or another's.
-    pub(super) fn count(&mut self, slot: Slot, digest: Digest, vote: &Signed<Vote>, out: &mut Outbox) -> Result<(), Ignored> {
+    pub(super) fn count(
+        &mut self,
+        slot: Slot,
+        digest: Digest,
+        vote: &Signed<Vote>,
+        out: &mut Outbox,
+    ) -> Result<(), Ignored> {
         let (n, phase) = (self.chain.committee.n(), vote.body.phase);
         let state = self.log.get_mut(slot).expect("inside the ring");
         let certificate = match phase {
@@ -314,7 +328,9 @@ impl Replica {
         let (view, committee) = (self.view, self.chain.committee);
         let is_active = self.is_active();
         let state = self.log.get(slot).expect("inside the ring");
-        let Some(proposal) = state.proposal.as_ref().filter(|proposal| proposal.standing == Standing::Accepted) else { return };
+        let Some(proposal) = state.proposal.as_ref().filter(|proposal| proposal.standing == Standing::Accepted) else {
+            return;
+        };
         let digest = proposal.digest;
         let already = state.prepared.as_ref().is_some_and(|prepared| prepared.claim.view == view);
         if already || !is_active || slot <= self.low() {
@@ -331,9 +347,10 @@ impl Replica {
         let Claim { slot, view, digest } = certificate.claim;
         let is_active = self.is_active() && view == self.view && self.low() < slot;
         let Some(state) = self.log.get(slot).filter(|_| is_active) else { return false };
-        let is_accepted = state.proposal.as_ref().is_some_and(|proposal| {
-            proposal.standing == Standing::Accepted && proposal.digest == digest
-        });
+        let is_accepted = state
+            .proposal
+            .as_ref()
+            .is_some_and(|proposal| proposal.standing == Standing::Accepted && proposal.digest == digest);
         let already = state.prepared.as_ref().is_some_and(|prepared| prepared.claim.view == view);
         if is_accepted && !already {
             self.become_prepared(certificate, out);

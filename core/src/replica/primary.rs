@@ -65,7 +65,12 @@ impl Replica {
     }
 
     /// Sends the PRE-PREPARE of a slot that this replica has voted for, and counts its PREPARE.
-    pub(super) fn send_pre_prepare(&mut self, slot: Slot, vote: crate::message::Signed<crate::vote::Vote>, out: &mut Outbox) {
+    pub(super) fn send_pre_prepare(
+        &mut self,
+        slot: Slot,
+        vote: crate::message::Signed<crate::vote::Vote>,
+        out: &mut Outbox,
+    ) {
         self.note_activity(slot);
         let state = self.log.get_mut(slot).expect("inside the window");
         let proposal = state.proposal.as_ref().expect("proposed");

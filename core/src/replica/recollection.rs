@@ -44,7 +44,8 @@ impl Replica {
         let vertices = self.pool.all().map(|held| &held.vertex).filter(|vertex| vertex.author() == asker);
         let new_view = self.new_view.as_ref().map(|new_view| &new_view.signed);
         let ballots = self.log.all().flat_map(|state| [Some(&state.ballot), state.early.as_deref()]).flatten();
-        let votes = ballots.flat_map(|ballot| [ballot.prepares.vote_of(asker), ballot.commits.vote_of(asker)]).flatten();
+        let votes =
+            ballots.flat_map(|ballot| [ballot.prepares.vote_of(asker), ballot.commits.vote_of(asker)]).flatten();
         Message::Recollection(Arc::new(Recollection {
             votes: votes.take(MAX_RECOLLECTED_VOTES).cloned().collect(),
             checkpoint: self.checkpoints.newest_of(asker).cloned(),
@@ -54,7 +55,12 @@ impl Replica {
         }))
     }
 
-    pub(super) fn on_recollection(&mut self, link: ReplicaId, held: &Recollection, out: &mut Outbox) -> Result<(), Ignored> {
+    pub(super) fn on_recollection(
+        &mut self,
+        link: ReplicaId,
+        held: &Recollection,
+        out: &mut Outbox,
+    ) -> Result<(), Ignored> {
         let Some(heard) = self.silent.filter(|_| link != self.config.id) else { return Err(Ignored::Unasked) };
         if self.is_beyond_the_log(held) {
             self.halt(Halt::IdentityLost, out);

@@ -108,7 +108,11 @@ impl Replica {
         Ok(())
     }
 
-    fn restore(&mut self, record: Record, batches: &mut BTreeMap<Digest, Arc<HashedBatch>>) -> Result<(), RecoverError> {
+    fn restore(
+        &mut self,
+        record: Record,
+        batches: &mut BTreeMap<Digest, Arc<HashedBatch>>,
+    ) -> Result<(), RecoverError> {
         match record {
             Record::OwnVertex(vertex) => {
                 self.authoring.made(&vertex);
@@ -345,7 +349,9 @@ impl Replica {
             Record::Committed(certificate) => certificate.claim.slot <= floor,
             Record::OwnCheckpoint(vote) => self.checkpoints.own.as_ref().is_some_and(|own| vote.slot < own.body.slot),
             Record::Stable(proof) => !proofs.into_iter().flatten().any(|kept| kept.vote == proof.vote),
-            Record::ViewChangeSent(message) => message.signed.body.view < self.view.max(self.target.unwrap_or_default()),
+            Record::ViewChangeSent(message) => {
+                message.signed.body.view < self.view.max(self.target.unwrap_or_default())
+            }
             Record::NewViewInstalled(message) => message.signed.body.view < self.view,
             Record::StateInstalled(slot) => *slot < self.execution.installed,
             Record::Evidence(_) | Record::Halted(_) => false,

@@ -77,7 +77,11 @@ impl Replica {
             return Some(self.now);
         }
         let forward = self.forward_deadline();
-        let timers = if self.may_vote() { [self.request_due(), self.view_change_due(), self.change.retransmit_at, forward] } else { [None; 4] };
+        let timers = if self.may_vote() {
+            [self.request_due(), self.view_change_due(), self.change.retransmit_at, forward]
+        } else {
+            [None; 4]
+        };
         earliest(timers.into_iter().chain([self.fetches.deadline(), Some(self.status_due())]))
     }
 

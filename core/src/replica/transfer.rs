@@ -99,7 +99,8 @@ impl Replica {
 
     fn try_install_state(&mut self, out: &mut Outbox) {
         let Some(Transfer { manifest: Some(manifest), chunks }) = &self.transfer else { return };
-        let gather = |hashes: &[Digest]| hashes.iter().map(|hash| chunks.get(hash).cloned()).collect::<Option<Vec<_>>>();
+        let gather =
+            |hashes: &[Digest]| hashes.iter().map(|hash| chunks.get(hash).cloned()).collect::<Option<Vec<_>>>();
         let (Some(core), Some(app)) = (gather(&manifest.core), gather(&manifest.app)) else { return };
         let Manifest { slot, epoch, order, .. } = **manifest;
         let hashes = manifest.core.clone();

@@ -175,9 +175,10 @@ impl Replica {
     /// The claims of this replica (V2, V3).
     fn view_change_for(&self, target: View) -> ViewChangeMessage {
         let certificates: Vec<_> = self.log.window().filter_map(|state| state.prepared.clone()).collect();
-        let voted = self.log.window().filter_map(|state| {
-            state.voted.map(|(view, digest)| Claim { slot: state.slot, view, digest })
-        });
+        let voted = self
+            .log
+            .window()
+            .filter_map(|state| state.voted.map(|(view, digest)| Claim { slot: state.slot, view, digest }));
         let body = ViewChange {
             view: target,
             stable: self.low(),

@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &CampaignArguments, out: &mut dyn Write) -> Ended {
         return Err(error);
     }
     summary.conclude();
-    summary.measured = stopwatch.stop(summary.deliveries());
+    summary.measured = stopwatch.stop(summary.deliveries_in_all());
     summary.write(out)?;
     if let Some(mut file) = json {
         output::json(&mut file, &summary)?;

@@ -2,7 +2,7 @@
 
 use super::error::LoadError;
 use super::ranges;
-use crate::plan::{Condition, Expectation, Fault, Plan, PlanError, SlotContent};
+use crate::plan::{Behaviour, Condition, Expectation, Fault, Plan, PlanError, ScriptAction, SlotContent};
 use cretoai_core::committee::{Committee, MIN_FAULT_TOLERANT};
 use cretoai_core::config::ConfigError;
 use std::collections::BTreeSet;
@@ -22,6 +22,7 @@ pub(crate) fn check(plan: &Plan, allow_more_than_f: bool) -> Result<(), LoadErro
     ranges::check(plan)?;
     byzantine(plan, allow_more_than_f)?;
     names(plan)?;
+    scripts(plan)?;
     labels(plan)?;
     plan.validate().map_err(from_plan)
 }
@@ -98,6 +99,31 @@ fn names(plan: &Plan) -> Result<(), LoadError> {
     plan.must_fail.as_ref().map_or(Ok(()), |name| must_fail(name))
 }
 
+/// Scripts speak of batches that they have.
+fn scripts(plan: &Plan) -> Result<(), LoadError> {
+    for (at, entry) in plan.byzantine.iter().enumerate() {
+        let Behaviour::Script { steps, batches, .. } = &entry.behaviour else { continue };
+        for (index, step) in steps.iter().enumerate() {
+            let spoken: Vec<&String> = match &step.say {
+                ScriptAction::Propose { batch, .. }
+                | ScriptAction::Prepare { batch, .. }
+                | ScriptAction::Commit { batch, .. } => vec![batch],
+                ScriptAction::ViewChange { prepared, voted, .. } => {
+                    prepared.iter().chain(voted).map(|(_, _, batch)| batch).collect()
+                }
+                _ => Vec::new(),
+            };
+            let is_known = |name: &str| name == "null" || batches.iter().any(|batch| batch.name == name);
+            if let Some(name) = spoken.into_iter().find(|name| !is_known(name)) {
+                let key = format!("plan.byzantine[{at}].behaviour.script.steps[{index}].say");
+                let error = LoadError::at(key, Some(format!("{name:?}")), "the script has no batch of this name");
+                return Err(error.remedy("add it to the batches of the script, or say `null`"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Checks the name of the oracle that has to fail.
 pub(super) fn must_fail(name: &str) -> Result<(), LoadError> {
     if name == EXPECTATION { Ok(()) } else { oracle("must_fail", name) }
@@ -164,7 +190,7 @@ fn from_plan(error: PlanError) -> LoadError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Behaviour, Byzantine, Submit, TimedFault};
+    use crate::plan::{Byzantine, ScriptStep, Submit, TimedFault};
 
     fn problem(change: impl FnOnce(&mut Plan)) -> String {
         let mut plan = Plan::default();
@@ -203,6 +229,11 @@ mod tests {
             error.contains("plan.without[0] = \"O15\": no oracle has this name; the oracles are O1 to O14"),
             "{error}"
         );
+        let say = ScriptAction::Prepare { view: 0, slot: 1, batch: "b".to_owned() };
+        let steps = vec![ScriptStep { at_us: 0, to: Vec::new(), say }];
+        let behaviour = Behaviour::Script { steps, batches: Vec::new(), honest: false };
+        let error = problem(|plan| plan.byzantine = vec![Byzantine { replica: 0, behaviour }]);
+        assert!(error.contains(".script.steps[0].say = \"b\": the script has no batch of this name"), "{error}");
         let error = problem(|plan| plan.expectations = vec![Expectation::Never { op: "a".to_owned() }]);
         assert!(error.contains("plan.expectations[0] = \"a\": no operation has this label"), "{error}");
     }

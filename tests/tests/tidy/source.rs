@@ -8,9 +8,7 @@ use super::File;
 const RULE_FAMILIES: &str = "AMGDFNCVTXO";
 
 pub(crate) fn numbered_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line))
+    text.lines().enumerate().map(|(index, line)| (index + 1, line))
 }
 
 fn is_word(c: char) -> bool {
@@ -51,10 +49,7 @@ fn rule_list(mut text: &str) -> Vec<&str> {
     while let Some((next, rest)) = rule(text) {
         found.push(next);
         let separators = [", and ", ", ", " and ", " or ", " to ", "/", "-", "–"];
-        let Some(rest) = separators
-            .iter()
-            .find_map(|separator| rest.strip_prefix(separator))
-        else {
+        let Some(rest) = separators.iter().find_map(|separator| rest.strip_prefix(separator)) else {
             break;
         };
         text = rest;
@@ -64,9 +59,7 @@ fn rule_list(mut text: &str) -> Vec<&str> {
 
 /// The rules that a text defines: each id is set in bold where the rule is stated.
 pub(crate) fn rules_in(text: &str) -> BTreeSet<String> {
-    let bold = text
-        .match_indices("**")
-        .filter_map(|(at, mark)| rule(&text[at + mark.len()..]));
+    let bold = text.match_indices("**").filter_map(|(at, mark)| rule(&text[at + mark.len()..]));
     bold.map(|(rule, _)| rule.to_owned()).collect()
 }
 
@@ -81,21 +74,13 @@ pub(crate) fn citations(text: &str) -> Vec<(usize, String)> {
     let mut starts = Vec::new();
     for line in text.lines() {
         starts.push(flat.len());
-        flat.push_str(
-            line.trim()
-                .trim_start_matches(['/', '!', '#', '*'])
-                .trim_start(),
-        );
+        flat.push_str(line.trim().trim_start_matches(['/', '!', '#', '*']).trim_start());
         flat.push(' ');
     }
     for (at, _) in flat.match_indices(DOCUMENT) {
         let number = starts.partition_point(|start| *start <= at);
         let list = flat[at + DOCUMENT.len()..].trim_start_matches(['`', ' ', ',', ':', '(', '[']);
-        found.extend(
-            rule_list(list)
-                .into_iter()
-                .map(|rule| (number, rule.to_owned())),
-        );
+        found.extend(rule_list(list).into_iter().map(|rule| (number, rule.to_owned())));
     }
 
     for (number, line) in numbered_lines(text) {
@@ -105,11 +90,7 @@ pub(crate) fn citations(text: &str) -> Vec<(usize, String)> {
         for (at, _) in comment.match_indices('[') {
             let list = &comment[at + 1..];
             if list.starts_with(|c| RULE_FAMILIES.contains(c)) {
-                found.extend(
-                    rule_list(list)
-                        .into_iter()
-                        .map(|rule| (number, rule.to_owned())),
-                );
+                found.extend(rule_list(list).into_iter().map(|rule| (number, rule.to_owned())));
             }
         }
     }
@@ -119,10 +100,7 @@ pub(crate) fn citations(text: &str) -> Vec<(usize, String)> {
 /// The names of the variants of the enum `name`, if `source` defines it. Knows as much Rust as that takes.
 pub(crate) fn variants_of(source: &str, name: &str) -> Option<Vec<String>> {
     let head = format!("enum {name} {{");
-    let without_comments: Vec<&str> = source
-        .lines()
-        .map(|line| line.split("//").next().unwrap_or(""))
-        .collect();
+    let without_comments: Vec<&str> = source.lines().map(|line| line.split("//").next().unwrap_or("")).collect();
     let without_comments = without_comments.join("\n");
     let body = &without_comments[without_comments.find(&head)? + head.len()..];
 
@@ -154,12 +132,9 @@ pub(crate) fn variants_of(source: &str, name: &str) -> Option<Vec<String>> {
 /// end of a source file from its `#[cfg(test)]` on. A scenario in another format counts as a test too.
 pub(crate) fn test_code(file: &File) -> Option<(bool, &str)> {
     let is_rust = file.path.ends_with(".rs");
-    let is_scenario = [".txt", ".toml"]
-        .iter()
-        .any(|ending| file.path.ends_with(ending));
+    let is_scenario = [".txt", ".toml"].iter().any(|ending| file.path.ends_with(ending));
     let is_manifest = file.path.ends_with("Cargo.toml");
-    let in_tests =
-        file.path.split('/').any(|part| part == "tests") || file.path.ends_with("/tests.rs");
+    let in_tests = file.path.split('/').any(|part| part == "tests") || file.path.ends_with("/tests.rs");
     if file.path.starts_with("tests/tests/tidy") || is_manifest || !(is_rust || is_scenario) {
         None
     } else if in_tests {
@@ -182,16 +157,8 @@ fn citations_are_found_in_all_their_forms() {
 let a = b[O1]; // [M3] in brackets, [G1, G2]; not [Z9], nor [Vec], nor [T]
 //! See docs/protocol.md Z9.
 ";
-    let found: Vec<String> = citations(text)
-        .into_iter()
-        .map(|(line, rule)| format!("{line} {rule}"))
-        .collect();
-    assert_eq!(
-        found,
-        [
-            "1 F8", "1 N5", "1 N6", "1 V12", "3 X7", "6 Z9", "5 M3", "5 G1", "5 G2"
-        ]
-    );
+    let found: Vec<String> = citations(text).into_iter().map(|(line, rule)| format!("{line} {rule}")).collect();
+    assert_eq!(found, ["1 F8", "1 N5", "1 N6", "1 V12", "3 X7", "6 Z9", "5 M3", "5 G1", "5 G2"]);
     let rules = rules_in("**A1 Replicas** are, see A2 and **A3**. **A10.** **Abc** ** A4 **");
     assert_eq!(rules.into_iter().collect::<Vec<_>>(), ["A1", "A10", "A3"]);
 }

@@ -79,6 +79,9 @@ pub(super) struct Tally {
     pub(super) hash: String,
     /// What failed.
     pub(super) failures: Vec<Failed>,
+    /// Deliveries with those of second runs.
+    #[serde(skip)]
+    deliveries_in_all: u64,
     #[serde(skip)]
     slots: Vec<u64>,
     #[serde(skip)]
@@ -117,6 +120,7 @@ impl Tally {
         *verdicts += 1;
         self.repeated += u64::from(outcome.is_repeated);
         self.deliveries += report.deliveries;
+        self.deliveries_in_all += report.deliveries * if outcome.is_repeated { 2 } else { 1 };
         self.events += report.events;
         self.slots_safety += report.slots_safety;
         self.slots.push(report.slots_safety);
@@ -195,8 +199,9 @@ impl Summary {
         self.total(Tally::failed)
     }
 
-    pub(super) fn deliveries(&self) -> u64 {
-        self.total(|tally| tally.deliveries)
+    /// What processors worked for.
+    pub(super) fn deliveries_in_all(&self) -> u64 {
+        self.total(|tally| tally.deliveries_in_all)
     }
 
     pub(super) fn total(&self, of: impl Fn(&Tally) -> u64) -> u64 {
@@ -223,7 +228,7 @@ impl Summary {
         let m = &self.measured;
         let speed = m.deliveries_per_cpu_second;
         let speed = speed.map_or(String::new(), |speed| format!(", {} in a CPU-second", grouped(speed)));
-        row(out, "deliveries", &format!("{}{speed}", grouped(self.deliveries())))?;
+        row(out, "deliveries", &format!("{}{speed}", grouped(self.total(|tally| tally.deliveries))))?;
         let slots = self.total(|tally| tally.slots_safety) + self.total(|tally| tally.slots_calm);
         let (ops, changes) = (self.total(|tally| tally.ops_executed), self.total(|tally| tally.view_changes));
         row(
