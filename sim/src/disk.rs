@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub hashes: Vec<Digest>,
     /// Whether the replica waits for it to become durable.
     pub awaited: bool,
+    /// Whether the application's state was wrong when it was taken.
+    pub flipped: bool,
 }
 
 /// Something that is written.

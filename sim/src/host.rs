@@ -168,6 +168,14 @@ impl Host {
         Some(Completion::Executed(slot, results))
     }
 
+    /// Whether it can owe progress: it runs or can come back, and neither its memory nor its disk holds a wrong state,
+    /// which is a fault until others have mended it.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let is_wrong = self.flipped || self.disk.snapshots.iter().any(|snapshot| snapshot.flipped);
+        !is_wrong && !matches!(self.mode, Mode::Dead(_))
+    }
+
     /// Memory is gone. The disk stays.
     pub fn lose_memory(&mut self) {
         if let Some(replica) = self.replica.take() {

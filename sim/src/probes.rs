@@ -62,8 +62,6 @@ probes! {
     PreparedCarried = "prepared slot carried into a new view";
     /// The own state contradicts a certified one.
     Diverged = "own state contradicts the certified one";
-    /// A replica stops because more are faulty than it can bear.
-    Halted = "fail-stop";
 }
 
 /// How often each was reached.

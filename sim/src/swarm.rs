@@ -56,6 +56,7 @@ fn sized(seed: u64, n: u16, rng: &mut Rng) -> Plan {
     environment(rng, &mut plan, delay_us);
     faults::add(rng, &mut plan);
     byzantine::add(rng, &mut plan, delay_us);
+    faults::flip(rng, &mut plan, delay_us);
     bound(rng, &mut plan, delay_us);
     plan
 }

@@ -184,7 +184,7 @@ mod tests {
         let difference = simulator.difference([&plan, &other], Depth::Words).expect("the second starts later");
         let heads = difference.after.each_ref().map(|lines| lines[0].trim_start().split_once(' ').unwrap().0);
         assert_eq!(heads, ["0.010000", "0.015000"], "{difference:?}");
-        assert_eq!(difference.before.len(), 4, "the start of each replica: {difference:?}");
+        assert_eq!(difference.before.len(), CONTEXT, "{difference:?}");
         assert!(simulator.difference([&plan, &plan], Depth::Hashes).is_none());
     }
 }

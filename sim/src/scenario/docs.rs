@@ -161,6 +161,12 @@ to = [0]
 name = "quiet"
 "#;
 
+/// What an example in a script relies on.
+const SCRIPT: &str = r#"
+steps = []
+batches = [{ name = "a", vertices = [] }]
+"#;
+
 /// Keys without a default beside the one of an example.
 const BESIDE: &[(&str, &str)] = &[
     ("[[plan.timeouts_of]]", "replica = 0\ntimeouts = {}"),
@@ -183,7 +189,7 @@ fn try_example(heading: &str, example: &str) -> Result<(), LoadError> {
     if let Some(list) = heading.strip_prefix("[[plan.byzantine.behaviour.script.") {
         let list = list.trim_end_matches(']');
         let entry = toml::Value::Array(vec![toml::Value::Table(values)]);
-        let mut script: toml::Table = toml::from_str("steps = []").unwrap();
+        let mut script: toml::Table = toml::from_str(SCRIPT).unwrap();
         script.insert(list.to_owned(), entry);
         let behaviour = toml::Table::from_iter([("script".to_owned(), toml::Value::Table(script))]);
         let entry = [("replica".to_owned(), 0.into()), ("behaviour".to_owned(), toml::Value::Table(behaviour))];

@@ -18,6 +18,9 @@ pub(super) fn add(rng: &mut Rng, plan: &mut Plan) {
     if half(rng) {
         rules(rng, plan);
     }
+    if rng.chance(100) {
+        broken_disk(rng, plan);
+    }
     plan.faults.sort_by_key(|fault| fault.at_us);
 }
 
@@ -77,6 +80,33 @@ fn pauses(rng: &mut Rng, plan: &mut Plan) {
         let id = replica(rng, plan);
         at(plan, start, Fault::Pause { replica: id });
         at(plan, start + length, Fault::Resume { replica: id });
+    }
+}
+
+/// A disk that fails ends its replica, at once or when it is to come back.
+fn broken_disk(rng: &mut Rng, plan: &mut Plan) {
+    let (start, length) = episode(rng, plan);
+    let id = replica(rng, plan);
+    match rng.below(3) {
+        0 => at(plan, start, Fault::FailSync { replica: id }),
+        1 => at(plan, start, Fault::FillDisk { replica: id }),
+        _ => {
+            plan.disk.bytes = true;
+            at(plan, start, Fault::Rot { replica: id });
+            at(plan, start, Fault::Crash { replica: id });
+            at(plan, start + length, Fault::Restart { replica: id });
+        }
+    }
+}
+
+/// A bit of one application flips, if there is nobody else whose checkpoints differ: a quorum must agree.
+pub(super) fn flip(rng: &mut Rng, plan: &mut Plan, delay_us: u64) {
+    if plan.byzantine.is_empty() && rng.chance(250) {
+        let (start, _) = episode(rng, plan);
+        let id = replica(rng, plan);
+        at(plan, start, Fault::FlipState { replica: id });
+        plan.faults.sort_by_key(|fault| fault.at_us);
+        plan.phases.calm.iter_mut().for_each(|calm| calm.transfer_us = 40 * delay_us);
     }
 }
 

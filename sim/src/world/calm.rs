@@ -64,13 +64,13 @@ impl Run<'_> {
         (calm.delay_us + 2 * slowest_disk) * 1000 + u64::from(self.plan.n) * 2 * computing + application
     }
 
-    /// A quorum of honest replicas that run, or can come back.
+    /// A quorum of honest replicas that run or can come back, with states that are right.
     fn choose_core(&mut self, calm: &Calm) -> Option<ReplicaSet> {
         if !calm.core.is_empty() {
             return Some(calm.core.iter().fold(0, |set, id| set | 1 << id));
         }
-        let can_run = |id: &u16| !matches!(self.hosts[usize::from(*id)].mode, Mode::Dead(_));
-        let mut able: Vec<u16> = self.members(self.honest).filter(can_run).collect();
+        let is_sound = |id: &u16| self.hosts[usize::from(*id)].is_sound();
+        let mut able: Vec<u16> = self.members(self.honest).filter(is_sound).collect();
         let quorum = usize::from(self.chain.committee.quorum());
         if able.len() < quorum {
             return None;

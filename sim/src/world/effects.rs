@@ -107,7 +107,6 @@ impl Run<'_> {
                     let proposed = self.facts.slot(certificate.claim.slot).proposed_in;
                     self.probes.hit_if(proposed.is_some_and(|view| view < certificate.claim.view), Probe::DecidedLater);
                 }
-                Record::Halted(_) => self.probes.hit(Probe::Halted),
                 Record::OwnVertex(vertex) | Record::Vertex(vertex) => {
                     for request in &vertex.body.payload {
                         if let Some(op) = self.clients.numbers.get(&request.id()) {
@@ -225,7 +224,7 @@ impl Run<'_> {
         let machine = &mut self.hosts[host];
         let (slot, app, hashes) = machine.fixed.take().expect("a checkpoint slot was executed");
         assert_eq!(slot, core.slot, "the snapshot that is asked for is of the last checkpoint slot");
-        let snapshot = Snapshot { core, app, hashes, awaited: true };
+        let snapshot = Snapshot { core, app, hashes, awaited: true, flipped: machine.flipped };
         let (id, is_flipped) = (machine.id, machine.flipped);
         if self.is_honest(id) && !is_flipped {
             self.oracles.snapshot(id, &snapshot);
@@ -244,7 +243,7 @@ impl Run<'_> {
         machine.flipped = false;
         machine.fixed = None;
         let hashes = app.iter().map(|chunk| chunk_hash(&chunk.0)).collect();
-        let snapshot = Snapshot { core, app, hashes, awaited: false };
+        let snapshot = Snapshot { core, app, hashes, awaited: false, flipped: false };
         if self.is_honest(id) {
             self.oracles.restored(id, &snapshot);
             self.facts.execute(id, slot, self.now);

@@ -238,6 +238,7 @@ impl Run<'_> {
         if let Some(newest) = machine.disk.snapshots.iter().find(|snapshot| snapshot.core.slot == replica.applied()) {
             let chunks: Vec<&[u8]> = newest.app.iter().map(|chunk| chunk.0.as_slice()).collect();
             machine.app.restore(&chunks).expect("its own snapshot");
+            machine.flipped = newest.flipped;
         }
         machine.replica = Some(replica);
         machine.mode = Mode::Up;
