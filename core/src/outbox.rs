@@ -57,8 +57,9 @@ pub enum Task {
     ServeChunk(ReplicaId, Slot, Digest),
     /// Pass answers on to the clients that wait for them.
     Reply(Reply),
-    /// Keep the snapshots of these slots only.
-    KeepSnapshots(Vec<Slot>),
+    /// Delete the snapshots of these slots. Each was reported durable, or is of a [`Restore`](Self::Restore) given out
+    /// before; one that is still being made is never named.
+    DropSnapshots(Vec<Slot>),
 }
 
 /// Everything the replica wants from the world. Owned and reused by the driver.

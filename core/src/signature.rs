@@ -108,6 +108,22 @@ pub struct SigningContext {
     pub epoch: u64,
 }
 
+impl SigningContext {
+    /// Writes the head of the signed bytes: everything that does not depend on the statement.
+    ///
+    /// # Panics
+    /// When the sink reports an error; sinks must not.
+    pub fn write_head<F: Flavor>(&self, signer: ReplicaId, sink: F) -> F {
+        append(&(PROTOCOL_TAG, self.chain, self.epoch, signer), sink)
+    }
+}
+
+fn append<F: Flavor>(value: &impl Serialize, sink: F) -> F {
+    let mut serializer = postcard::Serializer { output: sink };
+    value.serialize(&mut serializer).expect("statements encode");
+    serializer.output
+}
+
 impl Statement<'_> {
     /// Writes the signed bytes to any sink. The one definition of what a signature covers: a real scheme
     /// collects the bytes, a simulated one hashes them as they come.
@@ -115,8 +131,15 @@ impl Statement<'_> {
     /// # Panics
     /// When the sink reports an error; sinks must not.
     pub fn write<F: Flavor>(&self, context: SigningContext, signer: ReplicaId, sink: F) -> F::Output {
-        let signed = (PROTOCOL_TAG, context.chain, context.epoch, signer, self);
-        postcard::serialize_with_flavor(&signed, sink).expect("a statement encodes")
+        self.write_behind(context.write_head(signer, sink)).finalize().expect("a statement encodes")
+    }
+
+    /// Writes what stands behind the head, which is the same for all statements of a signer.
+    ///
+    /// # Panics
+    /// When the sink reports an error; sinks must not.
+    pub fn write_behind<F: Flavor>(&self, head: F) -> F {
+        append(self, head)
     }
 
     /// The signed bytes.

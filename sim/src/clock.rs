@@ -2,7 +2,14 @@
 
 use cretoai_core::time::Instant;
 
-const MILLION: i128 = 1_000_000;
+const MILLION: i64 = 1_000_000;
+
+/// `value * numerator / denominator`, rounded towards negative infinity, without 128 bits: they cost as much as the
+/// rest of a step.
+fn scale(value: i64, numerator: i64, denominator: i64) -> i64 {
+    let (whole, rest) = (value.div_euclid(denominator), value.rem_euclid(denominator));
+    whole.saturating_mul(numerator).saturating_add((rest * numerator).div_euclid(denominator))
+}
 
 /// One replica's clock as a function of true time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,9 +31,9 @@ impl Clock {
         if self == Self::default() {
             return Instant(time);
         }
-        let gained = i128::from(time) * i128::from(self.drift_ppm) / MILLION;
-        let shown = i128::from(time) + gained + i128::from(self.skew_ns);
-        Instant(u64::try_from(shown.max(0)).unwrap_or(u64::MAX))
+        let time = i64::try_from(time).unwrap_or(i64::MAX);
+        let shown = time.saturating_add(scale(time, self.drift_ppm, MILLION)).saturating_add(self.skew_ns);
+        Instant(u64::try_from(shown).unwrap_or(0))
     }
 
     /// The first moment of true time at which it shows `local` or more.
@@ -35,9 +42,9 @@ impl Clock {
         if self == Self::default() || local == Instant::GENESIS {
             return local.0;
         }
-        let since_start = i128::from(local.0) - i128::from(self.skew_ns);
-        let time = since_start * MILLION / (MILLION + i128::from(self.drift_ppm));
-        let mut time = u64::try_from(time.max(0)).unwrap_or(u64::MAX).saturating_sub(2);
+        let shown = i64::try_from(local.0).unwrap_or(i64::MAX);
+        let time = scale(shown.saturating_sub(self.skew_ns), MILLION, MILLION + self.drift_ppm);
+        let mut time = u64::try_from(time).unwrap_or(0).saturating_sub(2);
         while self.local(time) < local && time < u64::MAX {
             time += 1;
         }

@@ -76,7 +76,7 @@ impl Keys {
     pub fn signer(&self, chain: ChainId, id: ReplicaId) -> Box<dyn Signer> {
         let context = context(chain);
         match &self.scheme {
-            Secrets::Simulated(secrets) => Box::new(simulated::Pen::new(Arc::clone(secrets), context, id)),
+            Secrets::Simulated(secrets) => Box::new(simulated::Pen::new(secrets, context, id)),
             Secrets::Ed25519(secrets) => Box::new(secrets[id.index()].pen(context, id)),
             Secrets::MlDsa(secrets) => Box::new(secrets[id.index()].pen(context, id)),
         }

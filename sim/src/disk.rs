@@ -198,9 +198,13 @@ impl Disk {
         self.snapshots.sort_by_key(|snapshot| snapshot.core.slot);
     }
 
-    /// Deletes all snapshots but those of some slots.
-    pub fn keep_snapshots(&mut self, slots: &[Slot]) {
-        self.snapshots.retain(|snapshot| slots.contains(&snapshot.core.slot));
+    /// Deletes the snapshots of some slots, also those taken over that are still being written.
+    pub fn drop_snapshots(&mut self, slots: &[Slot]) {
+        let is_kept = |snapshot: &Snapshot| !slots.contains(&snapshot.core.slot);
+        self.snapshots.retain(is_kept);
+        for items in [&mut self.writing, &mut self.buffer] {
+            items.retain(|item| !matches!(item, Item::Snapshot(snapshot) if !snapshot.awaited && !is_kept(snapshot)));
+        }
     }
 
     /// The chunk of a snapshot with a hash.

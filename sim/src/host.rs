@@ -80,6 +80,8 @@ pub struct Host {
     pub shown: Instant,
     /// The time of its entry in the schedule for the replica's deadline.
     pub alarm: Option<u64>,
+    /// The deadline that this entry was last compared with.
+    pub armed_for: Instant,
     /// When it has finished what it is computing.
     pub busy_until: u64,
     /// What waits until then, or until it is resumed.
@@ -117,6 +119,7 @@ impl Host {
             clock,
             shown: Instant::GENESIS,
             alarm: None,
+            armed_for: Instant::GENESIS,
             busy_until: 0,
             inbox: VecDeque::new(),
             will_wake: false,

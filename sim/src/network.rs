@@ -79,8 +79,9 @@ fn sample(latency: Latency, rng: &mut Rng) -> u64 {
         }
         Latency::LogNormal { median_us, sigma_per_mille } => {
             // exp(z * sigma) = 2^(z * sigma * log2(e)); log2(e) is 94548 / 65536.
-            let z = i128::from(rng.normal_q16()) * i128::from(sigma_per_mille) / 1000;
-            let exponent = i64::try_from((z * 94_548) >> 16).unwrap_or(0).clamp(-20 << 16, 20 << 16);
+            // Plans allow no sigma above 5, so everything fits into 64 bits.
+            let z = rng.normal_q16() * i64::try_from(sigma_per_mille.min(5000)).expect("small") / 1000;
+            let exponent = ((z * 94_548) >> 16).clamp(-20 << 16, 20 << 16);
             u64::try_from((u128::from(median_us) * 1000 * u128::from(exp2_q16(exponent))) >> 24).unwrap_or(u64::MAX)
         }
     }

@@ -70,6 +70,7 @@ scripts! {
     a_restarted_primary_sends_its_proposal_again_and_uses_the_next_slot
     a_restarted_replica_does_not_vote_twice
     a_slot_is_decided_by_a_certificate_without_being_prepared
+    a_snapshot_that_is_being_made_is_not_dropped
     a_status_is_answered_with_what_its_sender_lacks
     a_valid_new_view_is_installed_and_voted_in
     a_vertex_listed_twice_finalizes_once

@@ -94,6 +94,10 @@ impl Replica {
     ) -> Result<(), Ignored> {
         if 0 < self.execution.void_snapshots {
             self.execution.void_snapshots -= 1;
+            // Unless the same slot was executed again meanwhile: its new snapshot takes the place of the void one.
+            if !self.execution.fixing.contains_key(&slot) && !self.execution.snapshots.contains_key(&slot) {
+                out.task(Task::DropSnapshots(vec![slot]));
+            }
             return Err(Ignored::Unasked);
         }
         let core = self.execution.fixing.remove(&slot).expect("only work given out is completed");
@@ -190,10 +194,10 @@ impl Replica {
         let newest = self.execution.snapshots.last_key_value().map(|(slot, _)| *slot);
         let low = self.low();
         let keep = |slot: &Slot| stable.contains(&Some(*slot)) || Some(*slot) == newest || low < *slot;
-        let before = self.execution.snapshots.len();
+        let dropped: Vec<Slot> = self.execution.snapshots.keys().copied().filter(|slot| !keep(slot)).collect();
         self.execution.snapshots.retain(|slot, _| keep(slot));
-        if self.execution.snapshots.len() < before {
-            out.task(Task::KeepSnapshots(self.execution.snapshots.keys().copied().collect()));
+        if !dropped.is_empty() {
+            out.task(Task::DropSnapshots(dropped));
         }
     }
 
@@ -204,11 +208,11 @@ impl Replica {
         let differs = self.execution.snapshots.get(&slot).is_some_and(|own| own.digest != state);
         if differs {
             // Whatever was built on the wrong state is wrong as well.
-            self.execution.snapshots.split_off(&slot);
+            let wrong = self.execution.snapshots.split_off(&slot);
             self.execution.void_snapshots += std::mem::take(&mut self.execution.fixing).len();
             self.execution.diverged = true;
             self.begin_transfer();
-            out.task(Task::KeepSnapshots(self.execution.snapshots.keys().copied().collect()));
+            out.task(Task::DropSnapshots(wrong.into_keys().collect()));
         }
     }
 }

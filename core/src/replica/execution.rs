@@ -32,6 +32,8 @@ pub(super) struct ExecutionState {
     pub(super) void_snapshots: usize,
     /// Snapshots of this replica that are durable, by slot.
     pub(super) snapshots: BTreeMap<Slot, OwnState>,
+    /// Durable snapshots that recovery found to be worth nothing, and that are to be deleted.
+    pub(super) worthless: Vec<Slot>,
     /// The last slot whose state came from others.
     pub(super) installed: Slot,
     /// Whether a certificate contradicts this replica's own state (`docs/protocol.md` C5).

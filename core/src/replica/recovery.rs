@@ -11,7 +11,7 @@ use crate::config::{Chain, Config};
 use crate::hash::Digest;
 use crate::ledger::{BrokenSnapshot, CoreSnapshot, Ledger};
 use crate::message::{Message, NewViewMessage, Signed};
-use crate::outbox::{Outbox, Target};
+use crate::outbox::{Outbox, Target, Task};
 use crate::record::Record;
 use crate::signature::{Signer, Statement};
 use crate::slots::{Proposal, Standing};
@@ -90,6 +90,7 @@ impl Replica {
     /// goes on; those before can be served.
     fn restore_snapshot(&mut self, snapshot: OwnSnapshot) -> Result<(), RecoverError> {
         if self.execution.diverged {
+            self.execution.worthless.push(snapshot.core.slot);
             return Ok(());
         }
         let manifest = Arc::new(snapshot.core.manifest(snapshot.app));
@@ -100,6 +101,7 @@ impl Replica {
         if stable.into_iter().flatten().any(contradicts) {
             // A state that a quorum contradicts is worth nothing: have the right one transferred.
             self.execution.diverged = true;
+            self.execution.worthless.push(manifest.slot);
             return Ok(());
         }
         self.ledger = Ledger::restore(self.chain.clone(), &snapshot.core)?;
@@ -229,6 +231,7 @@ impl Replica {
         self.resuming = false;
         self.timers.enter_view(self.now);
         if self.execution.diverged {
+            out.task(Task::DropSnapshots(std::mem::take(&mut self.execution.worthless)));
             self.begin_transfer();
         }
         self.start_transfer_if_behind();

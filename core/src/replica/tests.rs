@@ -113,7 +113,7 @@ impl Cluster {
                 let message = Message::Data(Arc::new(Data::Chunk(Arc::new(chunk))));
                 self.wire.push_back((ReplicaId(u16::try_from(at).unwrap()), to, message));
             }
-            Task::KeepSnapshots(kept) => node.snapshots.retain(|(own, _)| kept.contains(&own.core.slot)),
+            Task::DropSnapshots(slots) => node.snapshots.retain(|(own, _)| !slots.contains(&own.core.slot)),
             Task::Reply(_) => {}
         }
     }

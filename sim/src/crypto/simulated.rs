@@ -131,9 +131,9 @@ impl Secrets {
         self.keys.iter().map(|[a, b]| mix(*a, *b).to_le_bytes().to_vec()).collect()
     }
 
-    fn tag(&self, context: SigningContext, id: ReplicaId, statement: Statement<'_>) -> Option<[u8; 16]> {
-        let key = self.keys.get(id.index())?;
-        Some(flat(statement.write(context, id, Mix::new(*key))))
+    /// A hasher that has the head of a replica's statements behind it.
+    fn head(&self, context: SigningContext, id: ReplicaId) -> Mix {
+        context.write_head(id, Mix::new(self.keys[id.index()]))
     }
 
     /// The tag of a caller on a request.
@@ -145,47 +145,57 @@ impl Secrets {
     }
 }
 
+fn tag(head: Mix, statement: Statement<'_>) -> [u8; 16] {
+    flat(statement.write_behind(head).finish())
+}
+
 fn flat([a, b]: [u64; 2]) -> [u8; 16] {
     (u128::from(a) << 64 | u128::from(b)).to_be_bytes()
 }
 
 /// Signs as one replica.
-#[derive(Debug)]
-pub(super) struct Pen {
-    secrets: Arc<Secrets>,
-    context: SigningContext,
-    id: ReplicaId,
-}
+pub(super) struct Pen(Mix);
 
 impl Pen {
-    pub(super) fn new(secrets: Arc<Secrets>, context: SigningContext, id: ReplicaId) -> Self {
-        Self { secrets, context, id }
+    pub(super) fn new(secrets: &Secrets, context: SigningContext, id: ReplicaId) -> Self {
+        Self(secrets.head(context, id))
+    }
+}
+
+impl fmt::Debug for Pen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("secret")
     }
 }
 
 impl Signer for Pen {
     fn sign(&self, statement: Statement<'_>) -> Signature {
-        let tag = self.secrets.tag(self.context, self.id, statement).expect("its owner is a member");
-        Signature::new(&tag)
+        Signature::new(&tag(self.0, statement))
     }
 }
 
 /// Checks everybody's tags.
-#[derive(Debug)]
 pub(super) struct Glasses {
     secrets: Arc<Secrets>,
-    context: SigningContext,
+    heads: Vec<Mix>,
 }
 
 impl Glasses {
     pub(super) fn new(secrets: Arc<Secrets>, context: SigningContext) -> Self {
-        Self { secrets, context }
+        let ids = (0..).map(ReplicaId).take(secrets.keys.len());
+        Self { heads: ids.map(|id| secrets.head(context, id)).collect(), secrets }
+    }
+}
+
+impl fmt::Debug for Glasses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("secret")
     }
 }
 
 impl SignatureVerifier for Glasses {
     fn verify(&self, signer: ReplicaId, statement: Statement<'_>, signature: &Signature) -> bool {
-        self.secrets.tag(self.context, signer, statement).is_some_and(|tag| tag == signature.bytes())
+        self.heads.get(signer.index()).is_some_and(|head| tag(*head, statement) == signature.bytes())
     }
 
     fn verify_caller(&self, caller: &Caller, id: RequestId, signature: &Signature) -> bool {

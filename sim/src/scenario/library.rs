@@ -81,6 +81,7 @@ library! {
     "split-vote-among-six"
     "star-until-the-timers-fired"
     "star-with-relays"
+    "three-delays-with-a-hundred-replicas"
     "three-delays-with-four-replicas"
     "three-delays-with-seven-replicas"
     "three-delays-with-thirty-one-replicas"

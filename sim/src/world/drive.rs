@@ -200,6 +200,10 @@ impl Run<'_> {
         let machine = &mut self.hosts[host];
         let Some(replica) = machine.replica.as_mut().filter(|_| machine.mode == Mode::Up) else { return };
         let Some(deadline) = replica.deadline() else { return };
+        if machine.alarm.is_some() && machine.armed_for == deadline {
+            return;
+        }
+        machine.armed_for = deadline;
         let at = machine.clock.when(deadline).max(self.now);
         if machine.alarm.is_none_or(|alarm| at < alarm) {
             machine.alarm = Some(at);
@@ -239,12 +243,8 @@ impl Run<'_> {
     fn complete(&mut self, host: usize, completion: Completion) {
         let machine = &mut self.hosts[host];
         let id = machine.id;
-        let is_judged = self.honest >> id.0 & 1 == 1 && !machine.flipped;
         let (input, word, what) = match completion {
             Completion::Executed(slot, results) => {
-                if is_judged {
-                    self.oracles.results(id, slot, &results, &mut self.facts);
-                }
                 (Input::Executed(slot, results), mix(4, slot.0), What::Executed(slot))
             }
             Completion::Stored(slot, hashes) => {

@@ -167,7 +167,7 @@ impl Run<'_> {
                 }
             }
             Task::Reply(reply) => self.reply(host, reply),
-            Task::KeepSnapshots(slots) => self.hosts[host].disk.keep_snapshots(&slots),
+            Task::DropSnapshots(slots) => self.hosts[host].disk.drop_snapshots(&slots),
         }
     }
 
@@ -179,6 +179,9 @@ impl Run<'_> {
         }
         let machine = &mut self.hosts[host];
         let results = machine.app.execute(execution);
+        if self.honest >> id.0 & 1 == 1 && !machine.flipped {
+            self.oracles.results(id, slot, &results, &mut self.facts);
+        }
         let at_checkpoint = slot.is_checkpoint(self.plan.checkpoint_interval);
         if at_checkpoint {
             machine.fix_state(slot);

@@ -325,7 +325,7 @@ impl Bench {
                 self.snapshot = Some(OwnSnapshot { core, app });
                 Ok(())
             }
-            Task::ServeChunk(..) | Task::Reply(_) | Task::KeepSnapshots(_) => Ok(()),
+            Task::ServeChunk(..) | Task::Reply(_) | Task::DropSnapshots(_) => Ok(()),
         }
     }
 

@@ -158,7 +158,7 @@ impl World {
                 let outcomes: Vec<_> = reply.outcomes.iter().map(outcome).collect();
                 format!("Reply {}: {}", reply.signed.body.slot, outcomes.join(", "))
             }
-            Task::KeepSnapshots(slots) => format!("KeepSnapshots {}", list(slots)),
+            Task::DropSnapshots(slots) => format!("DropSnapshots {}", list(slots)),
         }
     }
 }
