@@ -76,13 +76,13 @@ impl Replica {
         if self.resuming {
             return Some(self.now);
         }
+        let always = [self.fetches.deadline(), Some(self.status_due())];
+        if !self.may_vote() {
+            return earliest(always);
+        }
         let forward = self.forward_deadline();
-        let timers = if self.may_vote() {
-            [self.request_due(), self.view_change_due(), self.change.retransmit_at, forward]
-        } else {
-            [None; 4]
-        };
-        earliest(timers.into_iter().chain([self.fetches.deadline(), Some(self.status_due())]))
+        let timers = [self.request_due(), self.view_change_due(), self.change.retransmit_at, forward];
+        earliest([earliest(always), earliest(timers)])
     }
 
     fn forward_deadline(&mut self) -> Option<Instant> {

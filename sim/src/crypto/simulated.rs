@@ -6,6 +6,7 @@ use cretoai_core::config::Scheme;
 use cretoai_core::request::{Caller, RequestId};
 use cretoai_core::signature::{Signature, SignatureVerifier, Signer, SigningContext, Statement};
 use cretoai_core::types::ReplicaId;
+use cretoai_core::vote::{Entries, Vote};
 use postcard::ser_flavors::Flavor;
 use std::fmt;
 use std::sync::Arc;
@@ -145,9 +146,23 @@ impl Secrets {
     }
 }
 
-fn tag(head: Mix, statement: Statement<'_>) -> [u8; 16] {
-    flat(statement.write_behind(head).finish())
+/// The tag of a statement, behind the head of its signer. A vote for one slot, which is nearly every statement, is
+/// hashed field by field; everything else by its bytes, the first of which tells its kind, so that neither is ever
+/// taken for the other.
+#[inline]
+fn tag(mut head: Mix, statement: Statement<'_>) -> [u8; 16] {
+    let Statement::Vote(Vote { phase, view, entries: Entries::One(slot, digest) }) = statement else {
+        return flat(statement.write_behind(head).finish());
+    };
+    head.absorb(ONE_SLOT | *phase as u64);
+    head.absorb(view.0);
+    head.absorb(slot.0);
+    digest.0.as_chunks::<8>().0.iter().for_each(|word| head.absorb(u64::from_le_bytes(*word)));
+    flat(head.finish())
 }
+
+/// The first word of a vote for one slot. No bytes of another statement begin like this: they begin with its kind.
+const ONE_SLOT: u64 = u64::MAX << 1;
 
 fn flat([a, b]: [u64; 2]) -> [u8; 16] {
     (u128::from(a) << 64 | u128::from(b)).to_be_bytes()
