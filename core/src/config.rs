@@ -39,6 +39,18 @@ pub enum Scheme {
     MlDsa87,
 }
 
+impl Scheme {
+    /// Bytes of a signature.
+    #[must_use]
+    pub fn signature_bytes(self) -> usize {
+        match self {
+            Self::Simulated => 16,
+            Self::Ed25519 => 64,
+            Self::MlDsa87 => 4627,
+        }
+    }
+}
+
 /// Bounds that all replicas of a chain share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {

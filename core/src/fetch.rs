@@ -86,6 +86,13 @@ impl FetchTable {
         self.wanted.remove(item).is_some()
     }
 
+    /// Stops asking for what may well not exist. What is needed is still asked for.
+    pub fn give_up(&mut self, item: &FetchItem) {
+        if self.wanted.get(item).is_some_and(|wanted| wanted.until == Until::AllAsked) {
+            self.wanted.remove(item);
+        }
+    }
+
     /// Whether it is asked for.
     #[must_use]
     pub fn wants(&self, item: &FetchItem) -> bool {
@@ -124,7 +131,10 @@ impl FetchTable {
             if ask.len() < MAX_FETCH {
                 ask.push(item);
                 let next = self.after(wanted.next);
-                self.wanted.insert(item, Wanted { due: now + self.retry, next, asked: wanted.asked + 1, ..wanted });
+                self.wanted.insert(
+                    item,
+                    Wanted { due: now + self.retry, next, asked: wanted.asked.saturating_add(1), ..wanted },
+                );
             }
         }
         self.earliest = self.wanted.values().map(|wanted| wanted.due).min();
@@ -147,5 +157,29 @@ impl FetchTable {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.wanted.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Slot;
+
+    #[test]
+    fn what_nobody_has_can_be_asked_for_without_end() {
+        let mut table = FetchTable::new(ReplicaId(0), 4, Duration(1));
+        table.want(FetchItem::Manifest(Slot(4)), ReplicaId(1), Until::Found, Instant(0));
+        for now in 0..=u64::from(u16::MAX) + 1 {
+            assert_eq!(table.due(Instant(now)).len(), 1, "asked at {now}");
+        }
+    }
+
+    #[test]
+    fn what_may_not_exist_is_asked_of_everybody_once() {
+        let mut table = FetchTable::new(ReplicaId(0), 4, Duration(1));
+        table.want(FetchItem::Manifest(Slot(4)), ReplicaId(1), Until::AllAsked, Instant(0));
+        let asked: Vec<_> = (0..9).flat_map(|now| table.due(Instant(now)).into_keys()).collect();
+        assert_eq!(asked, [1, 2, 3].map(ReplicaId));
+        assert!(table.is_empty());
     }
 }

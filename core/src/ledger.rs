@@ -46,6 +46,8 @@ pub struct Listed {
     pub author: ReplicaId,
     /// Whether it executes.
     pub fate: Fate,
+    /// The hash of the result of its execution, here or earlier, as soon as that is known.
+    pub result: Option<Digest>,
 }
 
 /// The replicated state after a slot.
@@ -141,7 +143,9 @@ impl Ledger {
             if fate == Fate::Executes {
                 self.seen.mark(request, author);
             }
-            fates.push(Listed { request: request.clone(), author, fate });
+            // The result of an earlier execution is noted now: it may have expired when this slot is answered.
+            let result = self.seen.result(&request.id());
+            fates.push(Listed { request: request.clone(), author, fate, result });
         }
     }
 

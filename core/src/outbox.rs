@@ -58,7 +58,8 @@ pub enum Task {
     /// Pass answers on to the clients that wait for them.
     Reply(Reply),
     /// Delete the snapshots of these slots. Each was reported durable, or is of a [`Restore`](Self::Restore) given out
-    /// before; one that is still being made is never named.
+    /// before; one that is still being made is never named. The newest goes first: a crash in between must not leave
+    /// one behind that stands on a state known to be wrong.
     DropSnapshots(Vec<Slot>),
 }
 

@@ -147,8 +147,8 @@ impl Pool {
     }
 
     /// Takes a vertex that is not held. `settled` if it has its last verdict already and is kept for a slot that
-    /// lists it; `listed` is the highest slot that does. Returns `false` if the author's quota is full of better
-    /// ones.
+    /// lists it; `listed` is the highest slot that does. Returns what had to go because the author's quota is full:
+    /// another one, or this one if it is the least useful.
     pub fn insert(
         &mut self,
         vertex: Arc<SignedVertex>,
@@ -156,13 +156,13 @@ impl Pool {
         listed: Slot,
         frontier: &Frontier,
         now: Now,
-    ) -> bool {
+    ) -> Option<Arc<SignedVertex>> {
         let (author, id) = (vertex.author(), vertex.id());
         assert!(!self.contains(&id), "a vertex is held once");
         let held = Held { vertex, recorded: false, listed, settled, open_in: None, forwarded: 0, pending: None };
         if settled {
             self.held.insert(id, held);
-            return true;
+            return None;
         }
         let (height, prev) = (held.vertex.body.height, held.vertex.body.prev.id);
         let forks = self.open_of(author).any(|other| other.vertex.body.prev.id == prev);
@@ -172,21 +172,21 @@ impl Pool {
         let at = open.partition_point(|other| (self.held[other].vertex.body.height, *other) < (height, id));
         self.open[author.index()].insert(at, id);
         self.refresh_author(author, at, frontier, now);
-        self.evict(author) != Some(id)
+        self.evict(author)
     }
 
     /// Keeps an author within its quota: what nobody listed and cannot be pending goes first, then the highest.
-    fn evict(&mut self, author: ReplicaId) -> Option<VertexId> {
+    fn evict(&mut self, author: ReplicaId) -> Option<Arc<SignedVertex>> {
         let unlisted = |held: &&Held| held.listed == Slot(0);
         if self.open_of(author).filter(unlisted).count() <= self.quota {
             return None;
         }
         let highest = |stuck: bool| {
             let mut from_top = self.open_of(author).rev().filter(unlisted);
-            from_top.find(|held| !stuck || held.pending.is_none()).map(|held| held.vertex.id())
+            from_top.find(|held| !stuck || held.pending.is_none()).map(|held| held.vertex.clone())
         };
         let victim = highest(true).or_else(|| highest(false))?;
-        self.remove(&victim);
+        self.remove(&victim.id());
         Some(victim)
     }
 

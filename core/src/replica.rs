@@ -5,6 +5,7 @@
 
 mod admission;
 mod authoring;
+mod budget;
 mod catch_up;
 mod checkpoint;
 mod evidence;
@@ -198,7 +199,7 @@ impl Replica {
             Message::Checkpoint(vote) => self.on_checkpoint(vote, out),
             Message::ViewChange(message) => self.on_view_change(message, out),
             Message::NewView(message) => self.on_new_view(message, out),
-            Message::Status(status) => self.on_status(status, out),
+            Message::Status(status) => self.on_status(link, status, out),
             Message::Certificates(set) => self.on_certificates(&set.0, out),
             Message::StableCheckpoint(certificate) => self.on_stable_checkpoint(certificate, out),
             Message::Fetch(items) => self.on_fetch(link, items, out),
@@ -263,6 +264,7 @@ impl Replica {
     fn halt(&mut self, halt: Halt, out: &mut Outbox) {
         if self.halted.is_none() {
             self.halted = Some(halt);
+            self.transfer = None;
             out.persist(Record::Halted(halt));
         }
     }

@@ -96,6 +96,9 @@ pub enum Rejected {
     /// A batch lists a vertex twice.
     #[error("a batch lists {0:?} twice")]
     RepeatedVertex(VertexId),
+    /// Two certificates of a message say the same.
+    #[error("a certificate is there twice")]
+    RepeatedCertificate,
     /// A vertex is signed by another replica than its author.
     #[error("a vertex of {author} is signed by {signer}")]
     Author {

@@ -10,7 +10,7 @@ mod tests;
 pub use log::{Frame, LogError, Tail, frame, read_frames};
 
 use crate::application::MAX_CHUNK;
-use crate::config::{Chain, MAX_VOTE_ENTRIES, Scheme};
+use crate::config::{Chain, MAX_VOTE_ENTRIES};
 use crate::message::Message;
 use crate::record::Record;
 use crate::verify::{MAX_CERTIFICATES, MAX_CHUNKS};
@@ -95,7 +95,7 @@ pub fn max_frame(chain: &Chain) -> usize {
     const CLAIM: usize = 10 + ENTRY;
     let window = usize::try_from(chain.window()).unwrap_or(MAX_VOTE_ENTRIES);
     let quorum = usize::from(chain.committee.quorum());
-    let signed = |body: usize| 3 + body + 5 + signature_bytes(chain.genesis.scheme);
+    let signed = |body: usize| 3 + body + 5 + chain.genesis.scheme.signature_bytes();
     let vote = signed(1 + 10 + 5 + MAX_VOTE_ENTRIES * ENTRY);
     let row = 1 + CLAIM + 5 + 3 * quorum;
 
@@ -110,14 +110,6 @@ pub fn max_frame(chain: &Chain) -> usize {
     let largest = [new_view + 1 + checkpoint + certificates, pre_prepare, vertex, manifest, MAX_CHUNK + 5, status];
     // The version, the kind, and the kind of DATA.
     largest.into_iter().max().unwrap_or_default() + 3
-}
-
-fn signature_bytes(scheme: Scheme) -> usize {
-    match scheme {
-        Scheme::Simulated => 16,
-        Scheme::Ed25519 => 64,
-        Scheme::MlDsa87 => 4627,
-    }
 }
 
 fn versioned<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {

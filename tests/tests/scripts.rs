@@ -61,6 +61,7 @@ scripts! {
     a_replica_far_behind_has_the_state_transferred
     a_replica_restarted_in_a_new_view_votes_for_what_it_proposes
     a_replica_restarted_while_changing_views_sends_the_same_bytes
+    a_replica_that_leaves_a_view_lets_go_of_what_it_asked_for
     a_replica_that_left_a_view_never_votes_in_it_again
     a_replica_that_stopped_for_good_stays_stopped_after_a_restart
     a_replica_whose_state_differs_stops_voting_and_transfers
@@ -79,6 +80,7 @@ scripts! {
     a_vote_counts_once_whatever_its_signature_bytes
     a_vote_for_several_slots_is_judged_slot_by_slot
     an_answer_to_a_status_repeats_no_vote_of_a_view_that_was_left
+    an_executed_request_is_answered_with_its_result_though_it_expired_since
     an_author_s_quota_bounds_what_is_held
     an_idle_system_takes_requests_that_expire_soon
     an_incomplete_new_view_is_asked_for_again_and_accuses_nobody
@@ -104,5 +106,6 @@ scripts! {
     view_changes_that_break_their_own_form_are_evidence
     votes_are_counted_for_their_digest
     what_a_proposal_needs_is_fetched_until_it_is_found
+    what_came_while_a_replica_kept_silent_is_voted_for_afterwards
     what_was_not_durable_is_forgotten_and_was_never_said
 }

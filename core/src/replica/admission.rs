@@ -27,7 +27,8 @@ impl Admission {
             Message::PrePrepare(message) => self.admits_vote(&message.vote.body),
             Message::Vote(vote) => self.admits_vote(&vote.body),
             Message::Checkpoint(vote) => self.low < vote.body.slot,
-            Message::StableCheckpoint(certificate) => self.low < certificate.vote.slot,
+            // One that is behind may be what the primary of a new view asked for.
+            Message::StableCheckpoint(certificate) => self.low < certificate.vote.slot || self.target.is_some(),
             Message::ViewChange(message) => self.view < message.signed.body.view,
             Message::NewView(message) => self.target.unwrap_or(self.view) <= message.signed.body.view,
             Message::Vertex(_)

@@ -167,8 +167,8 @@ impl Replica {
         out.persist(Record::OwnVertex(vertex.clone()));
         self.send(Target::All, Message::Vertex(vertex.clone()), out);
         let id = vertex.id();
-        let held = self.pool.insert(vertex, false, Slot(0), self.ledger.frontier(), self.moment());
-        assert!(held, "an author's own quota is never full");
+        let evicted = self.pool.insert(vertex, false, Slot(0), self.ledger.frontier(), self.moment());
+        assert!(evicted.is_none(), "an author's own quota is never full");
         self.pool.get_mut(&id).expect("just inserted").recorded = true;
         self.try_propose(out);
     }
@@ -203,8 +203,13 @@ impl Replica {
         if settled && listed == Slot(0) {
             return Err(Ignored::Moot);
         }
-        if !self.pool.insert(vertex.clone(), settled, listed, self.ledger.frontier(), self.moment()) {
-            return Err(Ignored::Full);
+        let evicted = self.pool.insert(vertex.clone(), settled, listed, self.ledger.frontier(), self.moment());
+        if let Some(evicted) = evicted {
+            // What it stood on is asked for no longer: else an author could fill the table with names it invents.
+            self.fetches.give_up(&FetchItem::Vertex(evicted.body.prev.id));
+            if evicted.id() == id {
+                return Err(Ignored::Full);
+            }
         }
         self.fetch_predecessor(vertex);
         if wanted || listed > Slot(0) {

@@ -4,8 +4,9 @@
 //! - Upon a FETCH: send what is held, to whoever asks.
 //! - Upon DATA that was asked for: keep it, and go on with what waited for it.
 
-use super::Replica;
+use super::budget::{self, CHUNK_BYTES, MISS_BYTES};
 use super::normal::best;
+use super::{Replica, pick};
 use crate::batch::HashedBatch;
 use crate::certificate::{Certificate, Claim};
 use crate::hash::Digest;
@@ -75,18 +76,25 @@ impl Replica {
         let mut served = Err(Ignored::Unproven);
         let different: BTreeSet<&FetchItem> = items.iter().collect();
         for item in different {
-            if !self.status.grant(link, weight(item), self.now, &self.config.timeouts) {
+            let found = self.find(item, link);
+            // The driver holds the chunks of snapshots.
+            let chunk = match item {
+                FetchItem::Chunk(slot, digest) if self.execution.snapshots.contains_key(slot) => Some((*slot, *digest)),
+                _ => None,
+            };
+            let bytes = match &found {
+                Some(message) => budget::size(message, self.chain.genesis.scheme.signature_bytes()),
+                None => chunk.map_or(MISS_BYTES, |_| CHUNK_BYTES),
+            };
+            if !self.status.grant(link, bytes, self.now, &self.config.timeouts) {
                 return Err(Ignored::Full);
             }
-            if let Some(message) = self.find(item, link) {
+            if let Some(message) = found {
                 self.send(Target::One(link), message, out);
                 served = Ok(());
-            } else if let FetchItem::Chunk(slot, digest) = item {
-                // The driver holds the chunks of snapshots.
-                if self.execution.snapshots.contains_key(slot) {
-                    out.task(Task::ServeChunk(link, *slot, *digest));
-                    served = Ok(());
-                }
+            } else if let Some((slot, digest)) = chunk {
+                out.task(Task::ServeChunk(link, slot, digest));
+                served = Ok(());
             }
         }
         served
@@ -152,6 +160,11 @@ impl Replica {
             if state.wanted.contains(&digest) {
                 state.keep_batch(batch);
                 wanted = true;
+                // The vertices of a decided slot are asked for now, and not only when it is its turn to execute.
+                let decided = state.committed.as_ref().filter(|certificate| certificate.claim.digest == digest);
+                if let Some(witness) = decided.map(|certificate| pick(certificate.votes(), slot).signer) {
+                    self.require_bodies(slot, digest, witness);
+                }
             }
         }
         self.fetches.retain(|item| !matches!(item, FetchItem::Batch(_, known) if *known == digest));
@@ -164,18 +177,20 @@ impl Replica {
 
     /// Stops asking for what no slot, view change or transfer needs any more.
     pub(super) fn keep_fetches(&mut self) {
-        let (floor, exec, view) = (self.log.floor(), self.exec(), self.view);
+        let view = self.view;
         let change_is_open = self.target.is_some();
         let mut needed: Vec<Digest> = Vec::new();
+        let mut batches = self.change.wanted.clone();
         for state in self.waiting.iter().filter_map(|slot| self.log.get(*slot)) {
             needed.extend(state.batches.iter().flat_map(|batch| batch.vertices.iter().copied()));
+            batches.extend(&state.wanted);
         }
         needed.extend(self.change.batches.values().flat_map(|batch| batch.vertices.iter().copied()));
         needed.sort_unstable();
         let transfers = self.transfer.is_some();
         self.fetches.retain_needed(|item| match item {
             FetchItem::Vertex(id) => needed.binary_search(id).is_ok(),
-            FetchItem::Batch(slot, _) => change_is_open || floor.max(exec) < *slot,
+            FetchItem::Batch(_, digest) => batches.contains(digest),
             FetchItem::Certificate(..) | FetchItem::StableCheckpoint(_) => change_is_open,
             FetchItem::NewView(wanted) => view < *wanted,
             FetchItem::Manifest(_) | FetchItem::Chunk(..) => transfers,
@@ -188,16 +203,6 @@ impl Replica {
         for (peer, items) in self.fetches.due(self.now) {
             self.send(Target::One(peer), Message::Fetch(Arc::new(items)), out);
         }
-    }
-}
-
-/// How much of a peer's quota an item takes: about its size in vertices.
-fn weight(item: &FetchItem) -> usize {
-    match item {
-        FetchItem::Vertex(_) | FetchItem::Batch(..) => 1,
-        FetchItem::Certificate(..) | FetchItem::StableCheckpoint(_) => 4,
-        FetchItem::Chunk(..) | FetchItem::Manifest(_) => 16,
-        FetchItem::NewView(_) | FetchItem::Recollection => 128,
     }
 }
 

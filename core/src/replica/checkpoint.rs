@@ -12,7 +12,7 @@ use crate::committee::{Committee, singleton};
 use crate::evidence::Evidence;
 use crate::hash::Digest;
 use crate::input::Ignored;
-use crate::message::{Message, Signed};
+use crate::message::{FetchItem, Message, Signed};
 use crate::outbox::{Outbox, Target, Task};
 use crate::record::Record;
 use crate::signature::Statement;
@@ -153,14 +153,21 @@ impl Replica {
             self.halt(Halt::ContradictingCheckpoints(slot), out);
             return Err(Ignored::Stopped);
         }
+        let is_wanted = self.fetches.take(&FetchItem::StableCheckpoint(slot)) && self.target.is_some();
         if slot <= self.low() {
-            return Err(Ignored::Duplicate);
+            if !is_wanted {
+                return Err(Ignored::Duplicate);
+            }
+            // Others left the view at a checkpoint that this replica, the new primary, has passed since (V11).
+            self.change.stables.insert(slot, proof.clone());
+            self.try_new_view(out);
+            return Ok(());
         }
         out.persist(Record::Stable(proof.clone()));
         self.previous_stable = self.stable.replace(proof.clone());
         self.log.advance(slot);
         self.checkpoints.forget(slot);
-        let kept = self.change.oldest_needed_slot().unwrap_or(slot).min(self.log.floor());
+        let kept = self.oldest_kept_slot();
         self.pool.collect(kept, self.ledger.frontier());
         let floor = self.log.floor();
         self.waiting = self.waiting.split_off(&floor.next());
@@ -179,6 +186,11 @@ impl Replica {
         self.try_propose(out);
         self.try_new_view(out);
         Ok(())
+    }
+
+    /// Bodies of slots above this one are kept: those of the ring, and those that the frozen VIEW-CHANGE claims (C7).
+    pub(super) fn oldest_kept_slot(&self) -> Slot {
+        self.change.oldest_needed_slot().unwrap_or(self.low()).min(self.log.floor())
     }
 
     /// The timeout shrinks only if everything, what still waits included, went well within it (T4).

@@ -64,6 +64,22 @@ impl ExecutionState {
         self.applied = ledger.slot();
     }
 
+    /// Copies of requests that just completed, in the same slot or in later ones, learn their results. The seen set
+    /// may have dropped them by the time the copies are answered: the slots ahead have moved the time (F9).
+    fn tell_copies(&mut self, completed: &mut [Listed]) {
+        let waits = |listed: &Listed| listed.fate == Fate::Duplicate && listed.result.is_none();
+        let later = self.in_flight.iter().flat_map(|(_, listed)| listed);
+        if !completed.iter().chain(later).any(waits) {
+            return;
+        }
+        let results: BTreeMap<_, _> =
+            completed.iter().filter_map(|listed| Some((listed.request.id(), listed.result?))).collect();
+        let later = self.in_flight.iter_mut().flat_map(|(_, listed)| listed);
+        for listed in completed.iter_mut().chain(later).filter(|listed| waits(listed)) {
+            listed.result = results.get(&listed.request.id()).copied();
+        }
+    }
+
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
@@ -153,15 +169,21 @@ impl Replica {
             self.execution.void_executions -= 1;
             return Err(Ignored::Unasked);
         }
-        let (due, listed) = self.execution.in_flight.pop_front().expect("only work given out is completed");
+        let (due, mut listed) = self.execution.in_flight.pop_front().expect("only work given out is completed");
         assert_eq!(due, slot, "executions complete in order");
         let executed = listed.iter().filter(|listed| listed.fate == Fate::Executes).count();
         assert_eq!(results.len(), executed, "one result for each request of {slot}");
-        let mut hashes = results.iter().map(|result| result_hash(&result.0));
-        for listed in listed.iter().filter(|listed| listed.fate == Fate::Executes) {
-            self.ledger.complete(listed, hashes.next().expect("as many as requests"));
+        let hashes = results.iter().map(|result| result_hash(&result.0));
+        for (listed, hash) in listed.iter_mut().filter(|listed| listed.fate == Fate::Executes).zip(hashes) {
+            listed.result = Some(hash);
+            self.ledger.complete(listed, hash);
         }
+        self.execution.tell_copies(&mut listed);
         self.execution.applied = slot;
+        if self.execution.diverged {
+            // Nobody is to hear of a state that is known to be wrong, and no restart is to begin from it (C5).
+            return Ok(());
+        }
         if !listed.is_empty() {
             self.reply(slot, &listed, results, out);
         }
@@ -177,14 +199,12 @@ impl Replica {
 
     fn reply(&self, slot: Slot, listed: &[Listed], results: Vec<Bytes>, out: &mut Outbox) {
         let outcome = |listed: &Listed| match listed.fate {
-            Fate::NoOp(reason) => Some(Outcome::NoOp(reason)),
-            // An earlier execution completed before this one; its result is gone only if it has expired since.
-            Fate::Executes | Fate::Duplicate => self.ledger.result(&listed.request.id()).map(Outcome::Executed),
+            Fate::NoOp(reason) => Outcome::NoOp(reason),
+            Fate::Executes | Fate::Duplicate => {
+                Outcome::Executed(listed.result.expect("executions complete in order, so this one has"))
+            }
         };
-        let outcomes: Arc<[_]> = listed
-            .iter()
-            .map(|listed| (listed.request.id(), outcome(listed).unwrap_or(Outcome::NoOp(crate::reply::NoOp::Expired))))
-            .collect();
+        let outcomes: Arc<[_]> = listed.iter().map(|listed| (listed.request.id(), outcome(listed))).collect();
         let body = ReplyStatement { slot, root: outcome_root(&outcomes) };
         let signed = self.sign(body, |body| Statement::Reply(body));
         out.task(Task::Reply(Reply { signed, outcomes, results: results.into() }));

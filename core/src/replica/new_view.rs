@@ -46,10 +46,11 @@ impl Replica {
         self.proof_at(slot).filter(|proof| proof.vote.state == state)
     }
 
-    /// The proof of a stable checkpoint that is still held: the last two, and that of the own VIEW-CHANGE.
+    /// The proof of a stable checkpoint that is still held: the last two, that of the own VIEW-CHANGE, and at the new
+    /// primary those of others'.
     pub(super) fn proof_at(&self, slot: Slot) -> Option<&Arc<CheckpointCertificate>> {
         let frozen = self.change.own.as_ref().and_then(|own| own.stable.as_ref());
-        let known = [self.stable.as_ref(), self.previous_stable.as_ref(), frozen];
+        let known = [self.stable.as_ref(), self.previous_stable.as_ref(), frozen, self.change.stables.get(&slot)];
         known.into_iter().flatten().find(|proof| proof.vote.slot == slot)
     }
 
@@ -75,10 +76,12 @@ impl Replica {
                 self.fetches.want(FetchItem::StableCheckpoint(view_change.body.stable), claimant, Until::AllAsked, now);
             }
             for claim in view_change.body.prepared.iter().filter(|claim| floor < claim.slot) {
-                if !self.change.certificates.contains_key(claim) {
+                // Only what is proven is worth its body: else a liar has us fetch whatever it names.
+                if self.change.certificates.contains_key(claim) {
+                    self.want_claimed(*claim, claimant);
+                } else {
                     self.fetches.want(FetchItem::Certificate(Phase::Prepare, *claim), claimant, Until::Found, now);
                 }
-                self.want_claimed(*claim, claimant);
             }
         }
     }
@@ -230,8 +233,9 @@ impl Replica {
         self.log.all().find(contradicts).map(|state| state.slot)
     }
 
-    /// Slots that waited for a body of the old view's proposal wait no more; decided ones still do.
-    fn forget_waiting(&mut self) {
+    /// Slots that waited for a body of the old view's proposal wait no more; decided ones still do (N6). Else a faulty
+    /// primary could fill the table of what is asked for with what does not exist, beyond its view.
+    pub(super) fn forget_waiting(&mut self) {
         let (log, exec) = (&self.log, self.ledger.slot());
         let is_due = |slot: &Slot| exec < *slot && log.get(*slot).is_some_and(|state| state.committed.is_some());
         self.waiting.retain(is_due);

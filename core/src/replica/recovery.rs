@@ -235,7 +235,7 @@ impl Replica {
             self.begin_transfer();
         }
         self.start_transfer_if_behind();
-        if self.silent.is_none() {
+        if self.silent.is_none() && self.halted.is_none() {
             self.speak(out);
         }
         self.try_execute(out);
@@ -291,11 +291,13 @@ impl Replica {
             let slot = Slot(slot);
             let state = self.log.get_mut(slot).expect("inside the window");
             let Some((_, digest)) = state.voted.filter(|(at, _)| *at == view) else { continue };
-            let is_new = state.proposal.is_none();
-            let proposal = Proposal { digest, pre_prepare: None, standing: Standing::Accepted };
-            state.proposal.get_or_insert(proposal);
+            // A proposal may have come while this replica kept silent. What it voted for is what it accepted.
+            let held = state.proposal.take().filter(|held| held.digest == digest);
+            let is_said = held.as_ref().is_some_and(|held| held.standing == Standing::Accepted);
+            let pre_prepare = held.and_then(|held| held.pre_prepare);
+            state.proposal = Some(Proposal { digest, pre_prepare, standing: Standing::Accepted });
             let prepared = state.prepared.clone().filter(|prepared| prepared.claim.view == view);
-            if is_new {
+            if !is_said {
                 self.resend_vote(slot, digest, out);
             }
             if prepared.is_some() {
@@ -304,6 +306,10 @@ impl Replica {
                 let _ = self.count(slot, digest, &vote, out);
             }
             self.note_activity(slot);
+        }
+        // What came while this replica kept silent can be voted for now.
+        for slot in self.low().next().0..=self.log.high().0 {
+            let _ = self.try_accept(Slot(slot), out);
         }
     }
 

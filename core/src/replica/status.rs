@@ -4,6 +4,7 @@
 //! - Upon a tick: whatever timers are due. A spurious tick does nothing.
 //! - Upon a STATUS: send its sender what it lacks, lowest slots first, within bounds.
 
+use super::budget::{self, ANSWER_BYTES, FETCH_BYTES};
 use super::catch_up::certificates;
 use super::{Replica, earliest};
 use crate::config::Timeouts;
@@ -37,9 +38,6 @@ pub(super) struct StatusState {
 /// Messages in one answer to a STATUS, at the most.
 const ANSWER_MESSAGES: usize = 192;
 
-/// What one peer may fetch in half a status period: so many vertices, or less of what is larger.
-const FETCH_QUOTA: usize = 1024;
-
 impl StatusState {
     pub(super) fn new(n: u16) -> Self {
         let n = usize::from(n);
@@ -54,14 +52,15 @@ impl StatusState {
         }
     }
 
-    /// Whether a peer may fetch something of this weight now (T14).
-    pub(super) fn grant(&mut self, peer: ReplicaId, weight: usize, now: Instant, timeouts: &Timeouts) -> bool {
+    /// Whether a peer may have so many bytes more now (T14).
+    pub(super) fn grant(&mut self, peer: ReplicaId, bytes: usize, now: Instant, timeouts: &Timeouts) -> bool {
         let (since, used) = &mut self.quotas[peer.index()];
         if timeouts.status.over(2) <= now.since(*since) {
             (*since, *used) = (now, 0);
         }
-        *used += weight;
-        *used <= FETCH_QUOTA
+        let fits = *used + bytes <= FETCH_BYTES;
+        *used += if fits { bytes } else { 0 };
+        fits
     }
 
     pub(super) fn forget_forward_deadline(&mut self) {
@@ -122,6 +121,7 @@ impl Replica {
     pub(super) fn on_tick(&mut self, out: &mut Outbox) -> Result<(), Ignored> {
         if self.fetches.has_room_again() {
             self.on_body(out);
+            self.go_on_with_transfer();
         }
         self.fetch_due(out);
         self.forward_due(out);
@@ -175,10 +175,16 @@ impl Replica {
         }
     }
 
-    pub(super) fn on_status(&mut self, status: &Signed<Status>, out: &mut Outbox) -> Result<(), Ignored> {
+    pub(super) fn on_status(
+        &mut self,
+        link: ReplicaId,
+        status: &Signed<Status>,
+        out: &mut Outbox,
+    ) -> Result<(), Ignored> {
         let (peer, body) = (status.signer, &status.body);
-        if peer == self.config.id {
-            return Err(Ignored::Duplicate);
+        // Nobody relays a STATUS: an old one, said again by another, would use up what its signer may ask (T13).
+        if link != peer {
+            return Err(Ignored::Unasked);
         }
         if self.exec() < body.executed {
             // A liar costs a few STATUS messages, not more: what is far away is not waited for.
@@ -226,10 +232,16 @@ impl Replica {
             let progress = status.progress.get(place).copied().unwrap_or(Progress::Nothing);
             self.answer_slot(state, progress, status, &mut answer);
             if ANSWER_MESSAGES <= answer.len() {
-                answer.truncate(ANSWER_MESSAGES);
                 break;
             }
         }
+        let signature = self.chain.genesis.scheme.signature_bytes();
+        let sizes = answer.iter().scan(0, |sum, message| {
+            *sum += budget::size(message, signature);
+            Some(*sum)
+        });
+        let fit = sizes.take_while(|sum| *sum <= ANSWER_BYTES).count();
+        answer.truncate(fit.clamp(1, ANSWER_MESSAGES));
         answer
     }
 

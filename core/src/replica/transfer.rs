@@ -36,7 +36,7 @@ impl Replica {
 
     /// Begins a transfer to the stable checkpoint, or moves the target of the one under way there.
     pub(super) fn begin_transfer(&mut self) {
-        let Some(stable) = &self.stable else { return };
+        let Some(stable) = self.stable.as_ref().filter(|_| self.halted.is_none()) else { return };
         let slot = stable.vote.slot;
         let transfer = self.transfer.get_or_insert_default();
         if transfer.manifest.as_ref().is_some_and(|manifest| manifest.slot == slot) {
@@ -83,6 +83,15 @@ impl Replica {
         self.want_more_chunks();
         self.try_install_state(out);
         Ok(())
+    }
+
+    /// There is room again for what did not fit into the table of open requests.
+    pub(super) fn go_on_with_transfer(&mut self) {
+        match &self.transfer {
+            Some(Transfer { manifest: None, .. }) => self.begin_transfer(),
+            Some(_) => self.want_more_chunks(),
+            None => {}
+        }
     }
 
     /// The table of open requests is bounded; what did not fit is asked for when there is room again.
@@ -134,8 +143,8 @@ impl Replica {
         self.ledger = ledger;
         // Verdicts given before are void where the state was: everything held is judged anew.
         self.pool.reopen(slot, self.ledger.frontier(), self.moment());
-        let floor = self.log.floor();
-        self.pool.collect(floor, self.ledger.frontier());
+        let kept = self.oldest_kept_slot();
+        self.pool.collect(kept, self.ledger.frontier());
         self.forget_settled_requests();
         self.keep_fetches();
         self.refresh_activity();

@@ -10,12 +10,13 @@
 use super::Replica;
 use crate::batch::HashedBatch;
 use crate::certificate::{Certificate, CertificateSet, Claim};
+use crate::checkpoint::CheckpointCertificate;
 use crate::choice::is_well_formed;
 use crate::committee::singleton;
 use crate::evidence::Evidence;
 use crate::hash::Digest;
 use crate::input::Ignored;
-use crate::message::{Message, Signed, ViewChange, ViewChangeMessage};
+use crate::message::{FetchItem, Message, Signed, ViewChange, ViewChangeMessage};
 use crate::outbox::{Outbox, Target};
 use crate::record::Record;
 use crate::signature::Statement;
@@ -38,6 +39,9 @@ pub(super) struct ViewChangeState {
     pub(super) retransmit_at: Option<Instant>,
     /// By sender, the last message with proof for a view whose primary this replica is.
     proofs: Vec<Option<Arc<ViewChangeMessage>>>,
+    /// Proof of the low watermarks that VIEW-CHANGEs for the target name, at its primary: also of those that this
+    /// replica's own has passed.
+    pub(super) stables: BTreeMap<Slot, Arc<CheckpointCertificate>>,
     /// Proof of claims, at the primary of the target.
     pub(super) certificates: BTreeMap<Claim, Arc<Certificate>>,
     /// Batches of claims: those of the own one, and at the primary of the target everybody's.
@@ -58,6 +62,7 @@ impl ViewChangeState {
             proofs: vec![None; usize::from(n)],
             own: None,
             retransmit_at: None,
+            stables: BTreeMap::new(),
             certificates: BTreeMap::new(),
             batches: BTreeMap::new(),
             wanted: Vec::new(),
@@ -97,6 +102,7 @@ impl ViewChangeState {
         for (held, highest) in self.for_target.iter_mut().zip(&self.highest) {
             *held = highest.clone().filter(|highest| highest.body.view == target);
         }
+        self.stables.clear();
         self.certificates.clear();
         self.batches.clear();
         self.wanted.clear();
@@ -110,6 +116,7 @@ impl ViewChangeState {
             if message.signed.body.view == view {
                 let claims = message.certificates.0.iter().map(|certificate| (certificate.claim, certificate.clone()));
                 self.certificates.extend(claims);
+                self.stables.extend(message.stable.iter().map(|proof| (proof.vote.slot, proof.clone())));
             }
         }
     }
@@ -124,6 +131,7 @@ impl ViewChangeState {
         }
         self.own = None;
         self.retransmit_at = None;
+        self.stables.clear();
         self.certificates.clear();
         self.wanted.clear();
         std::mem::take(&mut self.batches)
@@ -161,6 +169,9 @@ impl Replica {
         }
         let message = Arc::new(self.view_change_for(target));
         self.freeze(&message);
+        self.forget_waiting();
+        self.fetches.retain(|item| !matches!(item, FetchItem::Certificate(..) | FetchItem::StableCheckpoint(_)));
+        self.keep_fetches();
         out.persist(Record::ViewChangeSent(message.clone()));
         self.change.retransmit_at = Some(self.now + self.config.timeouts.retransmit);
         let primary = self.chain.committee.primary(target);
@@ -259,7 +270,9 @@ impl Replica {
     /// The primary of a view collects the proof of everybody's claims, also before it wants that view itself.
     fn keep_proof(&mut self, message: &Arc<ViewChangeMessage>) {
         let (view, sender) = (message.signed.body.view, message.signed.signer);
-        if message.certificates.0.is_empty() || self.chain.committee.primary(view) != self.config.id {
+        if message.certificates.0.is_empty() && message.stable.is_none()
+            || self.chain.committee.primary(view) != self.config.id
+        {
             return;
         }
         let kept = &mut self.change.proofs[sender.index()];

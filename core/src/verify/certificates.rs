@@ -18,6 +18,11 @@ struct Vectors<'a>(Vec<&'a Signed<Vote>>);
 impl Verifier {
     pub(super) fn certificate_set(&self, set: &CertificateSet) -> Result<(), Rejected> {
         length("certificates", set.0.len(), MAX_CERTIFICATES)?;
+        let mut claims = BTreeSet::new();
+        // The same one many times would be a few bytes for each, and a quorum of signatures to check.
+        if !set.0.iter().all(|certificate| claims.insert((certificate.phase, certificate.claim))) {
+            return Err(Rejected::RepeatedCertificate);
+        }
         let mut vectors = Vectors::default();
         set.0.iter().try_for_each(|certificate| self.certificate(certificate, &mut vectors))
     }

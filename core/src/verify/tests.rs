@@ -221,6 +221,14 @@ fn six_replicas_need_four_votes_and_not_three() {
 }
 
 #[test]
+fn a_certificate_that_stands_twice_in_a_message_is_not_verified_twice() {
+    let world = world();
+    let certificate = Arc::new(world.certificate(Phase::Commit, claim(5, 0, 1)));
+    let twice = CertificateSet(vec![certificate; 2]);
+    assert_eq!(reason(&world, Message::Certificates(Arc::new(twice))), Rejected::RepeatedCertificate);
+}
+
+#[test]
 fn a_vector_in_several_certificates_is_verified_once_and_in_each_that_it_fits() {
     #[derive(Debug)]
     #[allow(clippy::disallowed_types, reason = "a verifier is shared, and this one counts")]

@@ -145,7 +145,7 @@ impl Bench {
             "executed" => self.executed(Slot(number(first()?)?)),
             "snapshot" => self.snapshot(Slot(number(first()?)?), plain.get(1).copied()),
             "crash" => self.crash(),
-            "restart" => self.restart(),
+            "restart" => self.restart(plain.first().copied()),
             other => Err(format!("{other} is no command")),
         }
     }
@@ -361,14 +361,19 @@ impl Bench {
         Ok(())
     }
 
-    fn restart(&mut self) -> Result<(), String> {
+    /// `cut`: the end of the log was cut off.
+    fn restart(&mut self, how: Option<&str>) -> Result<(), String> {
         let chain = self.world.chain.clone();
         self.shadow = match &self.snapshot {
             Some(own) => Ledger::restore(chain.clone(), &own.core).map_err(|error| error.to_string())?,
             None => Ledger::new(chain.clone()),
         };
         let replica = Replica::recover(chain, self.config(), self.signer()?, self.snapshot.clone(), self.disk.clone());
-        self.replica = Some(replica.map_err(|error| error.to_string())?);
+        let mut replica = replica.map_err(|error| error.to_string())?;
+        if how == Some("cut") {
+            replica.distrust_log();
+        }
+        self.replica = Some(replica);
         Ok(())
     }
 }

@@ -270,6 +270,8 @@ pub(crate) fn message(world: &mut World, words: &Words<'_>) -> Result<Message, S
             Ok(Message::Certificates(Arc::new(CertificateSet(vec![certificate]))))
         }
         "Fetch" => fetch(world, rest),
+        // Of a replica that holds nothing of its receiver's.
+        "Recollection" => Ok(Message::Recollection(Arc::default())),
         "Batch" => Ok(Message::Data(Arc::new(Data::Batch(world.batch(some(rest, 0, "the batch")?)?.clone())))),
         "Manifest" => {
             let mut manifest = world.state(some(rest, 0, "the state")?)?.manifest();
