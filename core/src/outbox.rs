@@ -150,6 +150,16 @@ impl Outbox {
         self.durable == self.appended
     }
 
+    /// Whether there is nothing in it at all, neither what can be done now nor what waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+            && self.sends.is_empty()
+            && self.free.is_empty()
+            && self.tasks.is_empty()
+            && self.evidence.is_empty()
+    }
+
     /// The next message that may leave.
     pub fn next_send(&mut self) -> Option<Envelope> {
         if let Some(envelope) = self.free.pop_front() {

@@ -14,7 +14,6 @@ pub(super) struct StateOracle(VecDeque<First>);
 struct First {
     slot: Slot,
     by: ReplicaId,
-    state: Digest,
     snapshot: Snapshot,
 }
 
@@ -28,30 +27,37 @@ impl StateOracle {
     /// A replica executed a checkpoint slot: its state must be everybody's.
     pub(super) fn executed(&mut self, id: ReplicaId, snapshot: &Snapshot) -> Finding {
         let slot = snapshot.core.slot;
-        let state = snapshot.core.manifest(snapshot.hashes.clone()).state();
         let Some(first) = self.0.iter().find(|first| first.slot == slot) else {
             if self.0.len() == RECENT {
                 self.0.pop_front();
             }
-            self.0.push_back(First { slot, by: id, state, snapshot: snapshot.clone() });
+            self.0.push_back(First { slot, by: id, snapshot: snapshot.clone() });
             return Ok(());
         };
-        if first.state != state {
+        if !is_same_state(&first.snapshot, snapshot) {
+            let [state, other] = [snapshot, &first.snapshot].map(digest);
             let difference = difference(first, snapshot);
-            return Err(format!(
-                "{id} has state {state:?} after {slot}, and {} has {:?}: {difference}",
-                first.by, first.state
-            ));
+            return Err(format!("{id} has state {state:?} after {slot}, and {} has {other:?}: {difference}", first.by));
         }
         same(first, id, snapshot)
     }
 
     /// A replica took over a state: if somebody executed it, it must be the same.
     pub(super) fn restored(&mut self, id: ReplicaId, snapshot: &Snapshot) -> Finding {
-        let state = snapshot.core.manifest(snapshot.hashes.clone()).state();
-        let first = self.0.iter().find(|first| first.slot == snapshot.core.slot && first.state == state);
+        let is_it = |first: &&First| first.slot == snapshot.core.slot && is_same_state(&first.snapshot, snapshot);
+        let first = self.0.iter().find(is_it);
         first.map_or(Ok(()), |first| same(first, id, snapshot))
     }
+}
+
+/// Whether two states have one digest: it is a hash of what is compared here, and hashing it for every snapshot would
+/// take longer.
+fn is_same_state(one: &Snapshot, other: &Snapshot) -> bool {
+    one.core.order == other.core.order && one.core.hashes == other.core.hashes && one.hashes == other.hashes
+}
+
+fn digest(snapshot: &Snapshot) -> Digest {
+    snapshot.core.manifest(snapshot.hashes.clone()).state()
 }
 
 fn same(first: &First, id: ReplicaId, snapshot: &Snapshot) -> Finding {

@@ -213,7 +213,11 @@ impl Run<'_> {
 
     /// Does what a replica wants, until it wants nothing more that can be done now.
     pub(super) fn drain(&mut self, host: usize) {
-        let incarnation = self.hosts[host].incarnation;
+        let machine = &self.hosts[host];
+        if machine.outbox.is_empty() && machine.executing.is_empty() && machine.stored.is_empty() {
+            return; // as after most steps
+        }
+        let incarnation = machine.incarnation;
         loop {
             if self.hosts[host].outbox.has_records() {
                 self.write(host);
