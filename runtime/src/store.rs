@@ -6,15 +6,15 @@
 #[cfg(feature = "rocksdb")]
 mod rocks;
 
-mod memory;
+//MEM2
 
-#[cfg(test)]
-mod tests;
+//CFGTEST
+//TESTS
 
 #[cfg(feature = "rocksdb")]
 pub use rocks::{RocksConfig, RocksStore};
 
-pub use memory::MemoryStore;
+//MEM
 
 use cretoai_core::bytes::Bytes;
 use cretoai_core::hash::Digest;
