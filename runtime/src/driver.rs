@@ -32,6 +32,7 @@ use cretoai_core::application::Application;
 use cretoai_core::config::{Chain, Config};
 use cretoai_core::evidence::Evidence;
 use cretoai_core::input::{Ignored, Input};
+use cretoai_core::message::Message;
 use cretoai_core::outbox::{Envelope, Execution, Outbox, Target, Task};
 use cretoai_core::record::Record;
 use cretoai_core::replica::{Admission, OwnSnapshot, RecoverError, Replica};
@@ -57,6 +58,8 @@ pub enum Event<'a> {
     Recovered(&'a Replica),
     /// A record is durable.
     Recorded(&'a Record),
+    /// A verified message is about to be given to the replica, over the link from another.
+    Received(ReplicaId, &'a Message),
     /// A message leaves.
     Released(&'a Envelope),
     /// The replica took a step.
@@ -290,6 +293,7 @@ impl<E: Env, T: Transport, O: Observer> Driver<E, T, O> {
     fn on_arrival(&mut self, arrival: Arrival) {
         // Whoever sent it may have the next one queued as soon as this one is dealt with.
         let Arrival { from, message, place } = arrival;
+        self.observer.event(&Event::Received(from, message.get()));
         self.step(Input::Message(from, &message));
         drop(place);
     }
