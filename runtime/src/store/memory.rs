@@ -184,8 +184,7 @@ impl Contents {
             // A slot that is added again comes after later ones of the same author.
             let tip = self.tips.entry(vertex.author()).or_insert((place, id));
             *tip = (*tip).max((place, id));
-            let finalized =
-                FinalizedVertex { slot: slot.slot, position, time: slot.time, vertex: Arc::clone(vertex) };
+            let finalized = FinalizedVertex { slot: slot.slot, position, time: slot.time, vertex: Arc::clone(vertex) };
             self.vertices.insert(id, finalized);
         }
     }

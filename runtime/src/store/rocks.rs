@@ -8,7 +8,7 @@ mod keys;
 mod open;
 mod stats;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use config::RocksConfig;
 pub use open::Owner;
@@ -24,9 +24,9 @@ use cretoai_core::types::{Height, Lsn, ReplicaId, Slot};
 use cretoai_core::vertex::VertexId;
 use cretoai_core::wire;
 use keys::{
-    CUT_KEY, END_KEY, Family, LAST_KEY, MANIFESTS, SWEEP_KEY, TIP_KEY, behind, chunk_key, id_from, index_key, manifest_from,
-    manifest_key, manifest_value, number_from, place_bytes, tip_author, tip_from, tip_key, tip_value, vertex_from,
-    vertex_value,
+    CUT_KEY, END_KEY, Family, LAST_KEY, MANIFESTS, SWEEP_KEY, TIP_KEY, behind, chunk_key, id_from, index_key,
+    manifest_from, manifest_key, manifest_value, number_from, place_bytes, tip_author, tip_from, tip_key, tip_value,
+    vertex_from, vertex_value,
 };
 use rocksdb::{Cache, ColumnFamily, DB, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions};
 use stats::{Meter, Meters};
@@ -207,7 +207,7 @@ impl RocksStore {
             }
             if CHUNK_BATCH_BYTES < batch.size_in_bytes() {
                 // After a crash, these are to be deleted.
-                batch.put_cf(self.family(Family::Metadata), SWEEP_KEY, []);
+                batch.put_cf(self.family(Family::Metadata), SWEEP_KEY, b"");
                 self.write(std::mem::take(&mut batch), Durability::Unsynced, &self.meters.snapshot)?;
             }
             batch.put_cf(self.family(Family::Snapshots), chunk_key(*hash), &chunk.0);
@@ -226,7 +226,12 @@ impl RocksStore {
     }
 
     /// Adds a slot's vertices to a batch, and notes the last one of each author.
-    fn put_slot(&self, batch: &mut WriteBatch, slot: &FinalizedSlot, tips: &mut BTreeMap<ReplicaId, (Place, VertexId)>) {
+    fn put_slot(
+        &self,
+        batch: &mut WriteBatch,
+        slot: &FinalizedSlot,
+        tips: &mut BTreeMap<ReplicaId, (Place, VertexId)>,
+    ) {
         for (position, (vertex, verdict)) in (0..).zip(&slot.listed) {
             if *verdict != Verdict::Final {
                 continue;

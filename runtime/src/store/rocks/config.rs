@@ -120,10 +120,7 @@ mod tests {
         assert!(RocksConfig::default().check().is_ok());
         let config = RocksConfig { max_wal_bytes: 1, ..RocksConfig::default() };
         let error = config.check().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "storage: max_wal_bytes = 1; set it to 33554432 or more, and 1099511627776 or less"
-        );
+        assert_eq!(error, "storage: max_wal_bytes = 1; set it to 33554432 or more, and 1099511627776 or less");
         let none = RocksConfig { max_background_jobs: 0, ..RocksConfig::default() };
         assert!(none.check().unwrap_err().to_string().contains("max_background_jobs = 0"));
     }

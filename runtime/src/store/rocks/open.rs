@@ -115,9 +115,8 @@ impl RocksStore {
     ) -> Result<Self, rocksdb::Error> {
         let cache = Cache::new_lru_cache(usize::try_from(config.block_cache_bytes).unwrap_or(usize::MAX));
         let options = config.database(recovery, lacking);
-        let families = FAMILIES.map(|family| {
-            ColumnFamilyDescriptor::new(family.name(), config.family(Some(family), &cache))
-        });
+        let families =
+            FAMILIES.map(|family| ColumnFamilyDescriptor::new(family.name(), config.family(Some(family), &cache)));
         let default = ColumnFamilyDescriptor::new(DEFAULT, config.family(None, &cache));
         let db = DB::open_cf_descriptors(&options, path, families.into_iter().chain([default]))?;
         Ok(Self {
@@ -158,7 +157,7 @@ impl RocksStore {
             return Ok(());
         }
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(Family::Metadata), CUT_KEY, []);
+        batch.put_cf(self.family(Family::Metadata), CUT_KEY, b"");
         self.write(batch, Durability::Synced, &self.meters.append)?;
         fs::remove_file(&marker).map_err(|error| io(&marker, &error))?;
         sync_folder(&self.path)
