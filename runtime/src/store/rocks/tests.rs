@@ -228,6 +228,66 @@ fn a_torn_end_of_the_log_is_cut_and_remembered_until_it_is_made_good() {
 }
 
 #[test]
+fn the_last_record_is_cut_whatever_is_left_of_it() {
+    let folder = folder();
+    let store = create(folder.path());
+    store.append(&records(1..=2), &[]).unwrap();
+    let before = fs::metadata(log_of(folder.path())).unwrap().len();
+    store.append(&records(3..=4), &[]).unwrap();
+    let last = fs::metadata(log_of(folder.path())).unwrap().len() - before;
+    for missing in (1..last).step_by(5).chain([last - 1]) {
+        let image = crash_image(folder.path());
+        truncate(&log_of(image.path()), missing);
+        let recovered = open(image.path()).unwrap().recover().unwrap();
+        assert_eq!((recovered.records, recovered.is_cut), (records(1..=2), true), "{missing} of {last} bytes missing");
+    }
+}
+
+#[test]
+fn zeros_behind_the_log_are_no_damage() {
+    let folder = folder();
+    let store = create(folder.path());
+    fill(&store);
+    let image = crash_image(folder.path());
+    let log = log_of(image.path());
+    let length = fs::metadata(&log).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(length + 5000).unwrap();
+    assert_filled(&open(image.path()).unwrap());
+}
+
+/// Several logs, of which the first holds records that are nowhere else.
+fn with_several_logs() -> (TempDir, RocksStore) {
+    let folder = folder();
+    let store = create(folder.path());
+    store.append(&records(1..=1), &[]).unwrap();
+    for slot in 1..=30_u16 {
+        let vertex = signed(slot, 1, &[], &[1; 5000]);
+        store.finalize(&[final_slot(slot.into(), u64::from(slot) * 10, &[&vertex])]).unwrap();
+    }
+    store.append(&records(2..=2), &[]).unwrap();
+    (folder, store)
+}
+
+#[test]
+fn a_log_that_is_torn_or_gone_before_a_later_one_is_refused() {
+    let (folder, _store) = with_several_logs();
+    let logs = files(folder.path(), "log");
+    assert!(logs.len() > 1, "{logs:?}");
+    let image = crash_image(folder.path());
+    assert_eq!(open(image.path()).unwrap().recover().unwrap().records, records(1..=2));
+
+    let image = crash_image(folder.path());
+    truncate(&files(image.path(), "log")[0], 3);
+    let torn = open(image.path()).map(|store| store.recover()).unwrap_err();
+    assert!(matches!(torn, StoreError::Damaged { .. }), "{torn}");
+
+    let image = crash_image(folder.path());
+    fs::remove_file(&files(image.path(), "log")[0]).unwrap();
+    let gone = open(image.path()).map(|store| store.recover()).unwrap_err();
+    assert!(matches!(gone, StoreError::Damaged { .. }), "{gone}");
+}
+
+#[test]
 fn a_cut_is_remembered_also_if_the_process_ends_before_it_can_say_so() {
     let folder = folder();
     let store = create(folder.path());
