@@ -6,15 +6,15 @@
 #[cfg(feature = "rocksdb")]
 mod rocks;
 
-//MEM2
+mod memory;
 
-//CFGTEST
-//TESTS
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "rocksdb")]
 pub use rocks::{FamilyStats, Latency, Owner, RocksConfig, RocksStore, StoreStats};
 
-//MEM
+pub use memory::MemoryStore;
 
 use cretoai_core::bytes::Bytes;
 use cretoai_core::hash::Digest;
