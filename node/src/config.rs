@@ -165,8 +165,8 @@ pub struct NodeFile {
     pub api: SocketAddr,
     /// Where its metrics are read (HTTP).
     pub metrics: SocketAddr,
-    /// The addresses of all replicas, in the order of their ids.
-    pub peers: Vec<SocketAddr>,
+    /// The addresses of all replicas as `host:port`, in the order of their ids.
+    pub peers: Vec<String>,
     /// Requests waiting to be put into a vertex, at the most.
     #[serde(default = "default_queued")]
     pub queued_requests: usize,
@@ -370,6 +370,12 @@ impl NodeConfig {
         let mut config = Config::new(id, &self.chain, timeouts);
         config.queued_requests = self.file.queued_requests;
         config
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.text.path
     }
 
     /// A complaint about a key of `node.toml`.
