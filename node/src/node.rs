@@ -29,10 +29,13 @@ use tokio::time::timeout;
 const REMEMBERED: usize = 1 << 18;
 
 /// How long the API may finish what was asked before.
-const API_DRAIN: Duration = Duration::from_millis(1500);
+const API_DRAIN: Duration = Duration::from_millis(1000);
 
 /// How long the driver may write what it accepted.
 const DRIVER_DRAIN: Duration = Duration::from_millis(2000);
+
+/// How long links and files may take to be closed in order.
+const LAST_WORDS: Duration = Duration::from_millis(1000);
 
 /// Whether a node may make its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,7 @@ pub struct Node {
     metrics_address: SocketAddr,
     api: Arc<Api>,
     handle: Handle<KvStore>,
+    store: Arc<RocksStore>,
     transport: Arc<QuicTransport>,
     driver: JoinHandle<Result<(), Fatal>>,
     servers: Vec<JoinHandle<()>>,
@@ -85,6 +89,9 @@ impl Node {
     /// [`Stop`] when its configuration does not fit this machine, or its disk describes no replica.
     pub async fn start(config: &NodeConfig, options: &Options) -> Result<Self, Stop> {
         let chain = Arc::clone(&config.chain);
+        // Looks into all keys of the genesis, so it goes before the search for the own one.
+        let signatures = verifier(&chain).map_err(|error| Stop::Usage(error.to_string()))?;
+        let signatures = Arc::new(Cached::new(signatures, &chain, REMEMBERED));
         let keys = Keys::load(&config.file.key).map_err(|error| Stop::Usage(error.to_string()))?;
         let id = keys.replica(&chain).map_err(|error| Stop::Usage(error.to_string()))?;
         let api_listener = bind(config, "api", config.file.api).await?;
@@ -95,9 +102,6 @@ impl Node {
         });
         let events = events.transpose()?;
         let transport = Arc::new(connect(config, id, &keys)?);
-        let signatures = verifier(&chain).map_err(|error| Stop::Usage(error.to_string()))?;
-        let signatures = Arc::new(Cached::new(signatures, &chain, REMEMBERED));
-
         let env = TokioEnv::new(config.genesis.genesis_time());
         let (metrics, heads) = (Arc::new(Metrics::new()), Arc::new(Heads::new(&chain)));
         let observer = NodeObserver::new(id, env, Arc::clone(&metrics), Arc::clone(&heads), events);
@@ -123,7 +127,7 @@ impl Node {
         let api = Api::new(Parts {
             id,
             handle: handle.clone(),
-            store: store as Arc<dyn Store>,
+            store: Arc::clone(&store) as Arc<dyn Store>,
             verifier: Verifier::new(chain, signatures as _),
             env,
             metrics,
@@ -139,7 +143,7 @@ impl Node {
         tracing::info!(replica = %id, chain = %api.chain.id, listen = %config.file.listen, %api_address,
             %metrics_address, "started");
         let driver = tokio::spawn(driver.run());
-        Ok(Self { id, api_address, metrics_address, api, handle, transport, driver, servers, stopping })
+        Ok(Self { id, api_address, metrics_address, api, handle, store, transport, driver, servers, stopping })
     }
 
     /// Which replica it is.
@@ -171,7 +175,7 @@ impl Node {
     /// # Errors
     /// [`Stop::Fatal`] when the replica could not do so, or not in time.
     pub async fn stop(self) -> Result<(), Stop> {
-        let Self { id, api, handle, transport, mut driver, servers, stopping, .. } = self;
+        let Self { id, api, handle, store, transport, mut driver, servers, stopping, .. } = self;
         tracing::info!(replica = %id, "stopping");
         api.stop();
         stopping.send_replace(Stopping::Yes);
@@ -190,7 +194,14 @@ impl Node {
             Ok(ended) => why(id, ended),
             Err(_) => Err(Stop::Fatal(format!("replica {}: the disk did not take everything within 2 s", id.0))),
         };
-        transport.close().await;
+        // The next start reads less of the log then. What is not flushed in time is read from the log all the same.
+        let flush = tokio::task::spawn_blocking(move || store.flush());
+        let flushed = async {
+            if let Ok(Ok(Err(error))) = timeout(LAST_WORDS, flush).await {
+                tracing::warn!(replica = %id, %error, "the store was not tidied up");
+            }
+        };
+        let _ = tokio::join!(flushed, timeout(LAST_WORDS, transport.close()));
         result
     }
 }
