@@ -1,6 +1,6 @@
 //! Adversaries that say too much: views without end, floods, replays, forgeries.
 
-use super::{Adversary, Stage};
+use super::{Adversary, Stage, whole};
 use crate::plan::Kind;
 use crate::rules::set_or_all;
 use cretoai_core::bytes::Bytes;
@@ -8,6 +8,7 @@ use cretoai_core::committee::{ReplicaSet, singleton};
 use cretoai_core::message::{
     FetchItem, MAX_FETCH, Message, NewView, NewViewMessage, STATUS_PENDING, Signed, Status, ViewChange,
 };
+use cretoai_core::outbox::Envelope;
 use cretoai_core::request::{ClientRequest, Request};
 use cretoai_core::signature::{Signature, Statement};
 use cretoai_core::types::{Height, ReplicaId, Slot, View};
@@ -201,6 +202,20 @@ impl Forger {
 }
 
 impl Adversary for Forger {
+    fn sends(&mut self, stage: &mut Stage<'_>, _puppet: usize, envelope: Envelope) {
+        let again = match &envelope.message {
+            Message::Vote(vote) if stage.rng.chance(self.per_mille) => Some(vote.body.clone()),
+            _ => None,
+        };
+        let to = whole(envelope.to);
+        stage.say(to, envelope.message);
+        if let Some(body) = again {
+            let hand = stage.rng.next_u64();
+            let message = stage.vote_with(hand, body);
+            stage.say(to, message);
+        }
+    }
+
     fn receives(&mut self, stage: &mut Stage<'_>, _from: ReplicaId, message: &Verified<Message>) -> u32 {
         if let Message::Vote(vote) = message.get()
             && stage.rng.chance(self.per_mille)

@@ -39,9 +39,12 @@ pub enum Behaviour {
         /// Who is connected to the first until the first change; random when empty.
         #[serde(default)]
         first: Vec<u16>,
-        /// How often the others are divided anew, at random; never when 0.
+        /// How often the others are divided anew; never when 0.
         #[serde(default)]
         change_every_us: u64,
+        /// Who is connected to the first then, one list after another and from the first again; random when empty.
+        #[serde(default)]
+        turns: Vec<Vec<u16>>,
         /// How often one of the others is connected to both.
         #[serde(default)]
         both_per_mille: u32,
@@ -263,6 +266,9 @@ pub enum ScriptAction {
         slot: u64,
         /// For what.
         batch: String,
+        /// With which of its hands: the same statement, and other bytes of the signature where the scheme has them.
+        #[serde(default)]
+        hand: u64,
     },
     /// A COMMIT.
     Commit {
@@ -272,6 +278,9 @@ pub enum ScriptAction {
         slot: u64,
         /// For what.
         batch: String,
+        /// With which of its hands: the same statement, and other bytes of the signature where the scheme has them.
+        #[serde(default)]
+        hand: u64,
     },
     /// A CHECKPOINT with a digest that is nobody's.
     Checkpoint {

@@ -64,6 +64,7 @@ fn behaviour(rng: &mut Rng, plan: &Plan, delay_us: u64) -> Behaviour {
         6..=8 => Behaviour::Twin {
             first: Vec::new(),
             change_every_us: *rng.pick(&[0, base_us, 3 * base_us]),
+            turns: Vec::new(),
             both_per_mille: *rng.pick(&[0, 300]),
         },
         9 => Behaviour::Delayer { kinds: kinds(rng, &VOTES), delay_us: rng.below(2 * base_us), jitter_us: delay_us },
