@@ -159,7 +159,9 @@ pub fn new(behaviour: &Behaviour) -> Box<dyn Adversary> {
         Behaviour::NewViewLiar { lie } => Box::new(liar::NewViewLiar::new(*lie)),
         Behaviour::ViewChangeLiar { lie } => Box::new(liar::ViewChangeLiar::new(*lie)),
         Behaviour::ViewSpammer { period_us } => Box::new(spammer::ViewSpammer::new(*period_us)),
-        Behaviour::Flooder { per_second, to, kinds } => Box::new(spammer::Flooder::new(*per_second, to, kinds)),
+        Behaviour::Flooder { per_second, to, kinds, forged_per_mille } => {
+            Box::new(spammer::Flooder::new(*per_second, to, kinds, *forged_per_mille))
+        }
         Behaviour::Replayer { per_mille, delay_us } => Box::new(spammer::Replayer::new(*per_mille, *delay_us)),
         Behaviour::Forger { per_mille } => Box::new(spammer::Forger::new(*per_mille)),
         Behaviour::DagLiar { per_mille } => Box::new(dag_liar::DagLiar::new(*per_mille)),

@@ -70,15 +70,16 @@ pub(super) struct Flooder {
     period: u64,
     to: ReplicaSet,
     kinds: Vec<Kind>,
+    forged_per_mille: u32,
     height: u64,
 }
 
 impl Flooder {
-    pub(super) fn new(per_second: u32, to: &[u16], kinds: &[Kind]) -> Self {
+    pub(super) fn new(per_second: u32, to: &[u16], kinds: &[Kind], forged_per_mille: u32) -> Self {
         let all = [Kind::Prepare, Kind::Commit, Kind::Vertex, Kind::Status, Kind::Fetch];
         let kinds = if kinds.is_empty() { all.to_vec() } else { kinds.to_vec() };
         let period = 1_000_000_000 / u64::from(per_second.max(1));
-        Self { period, to: set_or_all(to), kinds, height: 0 }
+        Self { period, to: set_or_all(to), kinds, forged_per_mille, height: 0 }
     }
 
     fn junk(&mut self, stage: &mut Stage<'_>) -> Message {
@@ -135,7 +136,13 @@ impl Adversary for Flooder {
     }
 
     fn wakes(&mut self, stage: &mut Stage<'_>) {
-        let junk = self.junk(stage);
+        let mut junk = self.junk(stage);
+        if let Message::Vote(vote) = &mut junk
+            && self.forged_per_mille > 0
+            && stage.rng.chance(self.forged_per_mille)
+        {
+            vote.signature = Signature::new(&stage.some_digest().0[..16]);
+        }
         stage.say(self.to & stage.others(), junk);
         stage.wakes.push(stage.now + self.period);
     }

@@ -132,3 +132,23 @@ pub(super) fn results(id: ReplicaId, slot: Slot, results: &[Bytes], facts: &mut 
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(decided: Option<Digest>, at: u64) -> Finding {
+        let mut facts = Facts::default();
+        let execution = |slot, time| Execution { slot: Slot(slot), time: Instant(time), requests: vec![] };
+        time(ReplicaId(0), &execution(1, 5), &mut facts).expect("the first slot is later than genesis");
+        facts.slot(Slot(2)).decided = decided;
+        time(ReplicaId(0), &execution(2, at), &mut facts)
+    }
+
+    #[test]
+    fn time_rises_with_each_slot_and_stands_still_in_a_null_one() {
+        let batch = Some(Digest([7; 32]));
+        let verdicts = [4, 5, 6].map(|at| [judged(batch, at).is_ok(), judged(Some(NULL_BATCH), at).is_ok()]);
+        assert_eq!(verdicts, [[false, false], [false, true], [true, false]]);
+    }
+}

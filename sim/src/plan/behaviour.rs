@@ -116,6 +116,9 @@ pub enum Behaviour {
         /// Of these kinds (votes, vertices, STATUS and FETCH are known); of all of these when empty.
         #[serde(default)]
         kinds: Vec<Kind>,
+        /// How many of its votes have a wrong signature.
+        #[serde(default)]
+        forged_per_mille: u32,
     },
     /// It sends again what it received, to anyone and at any time, and from other senders too.
     Replayer {

@@ -113,6 +113,7 @@ impl Run<'_> {
             Metric::Transfers => self.tallies.transfers,
             Metric::Evidence => count(self.tallies.evidence.len()),
             Metric::Forged => self.tallies.forged,
+            Metric::Throttled => self.tallies.throttled,
             Metric::PeakFootprint => self.oracles.peak(),
         }
     }
