@@ -31,7 +31,7 @@ export PATH="$cache/tools/bin:$PATH"
 # Two builds and no more. Each always names the same packages and all their tests: what is selected decides which
 # features the crates below have, and the same crate with other features is built again.
 debug=(--locked --workspace)
-release=(--locked --package cretoai-core --package cretoai-sim --package cretoai-benches)
+release=(--locked --package cretoai-core --package cretoai-sim --package cretoai-tests --package cretoai-benches)
 
 # Seeds of the campaign, and where it puts what fails.
 seeds=0..2000
