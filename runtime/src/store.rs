@@ -8,7 +8,7 @@ mod rocks;
 
 mod memory;
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests;
 
 #[cfg(feature = "rocksdb")]

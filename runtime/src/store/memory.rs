@@ -184,9 +184,36 @@ impl Contents {
             // A slot that is added again comes after later ones of the same author.
             let tip = self.tips.entry(vertex.author()).or_insert((place, id));
             *tip = (*tip).max((place, id));
-            let finalized =
-                FinalizedVertex { slot: slot.slot, position, time: slot.time, vertex: Arc::clone(vertex) };
+            let finalized = FinalizedVertex { slot: slot.slot, position, time: slot.time, vertex: Arc::clone(vertex) };
             self.vertices.insert(id, finalized);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::record;
+
+    #[test]
+    fn a_cut_loses_the_end_until_it_is_made_good() {
+        let store = MemoryStore::new();
+        let records: Vec<_> = (1..=5).map(|number| (Lsn(number), record(number))).collect();
+        store.append(&records, &[]).unwrap();
+        store.cut(Lsn(4));
+        let recovered = store.recover().unwrap();
+        assert_eq!(recovered.records, records[..3]);
+        assert_eq!((recovered.end, recovered.is_cut), (Lsn(3), true));
+        store.trust().unwrap();
+        assert!(!store.recover().unwrap().is_cut);
+    }
+
+    #[test]
+    fn a_store_that_broke_down_does_nothing_more() {
+        let store = MemoryStore::new();
+        store.break_down();
+        assert!(store.append(&[], &[]).is_err());
+        assert!(store.recover().is_err());
+        assert!(store.tips().is_err());
     }
 }
