@@ -347,13 +347,8 @@ impl Pool {
 
     /// A slot was executed: vertices that only another batch for it listed are open to be proposed again.
     pub fn close(&mut self, slot: Slot) {
-        let left: Vec<VertexId> = self
-            .open
-            .iter()
-            .flatten()
-            .map(|open| open.id)
-            .filter(|id| self.held[id].open_in == Some(slot))
-            .collect();
+        let left: Vec<VertexId> =
+            self.open.iter().flatten().map(|open| open.id).filter(|id| self.held[id].open_in == Some(slot)).collect();
         left.iter().for_each(|id| self.set_open(id, None));
     }
 
