@@ -17,7 +17,6 @@ mod ingest;
 mod log;
 mod waiters;
 
-
 pub use handle::{Handle, Status, Stopping};
 pub use ingest::IngestCounts;
 pub use waiters::Answer;

@@ -12,7 +12,5 @@ pub mod env;
 pub mod store;
 pub mod transport;
 
-#[cfg(feature = "quic")]
-pub mod quic;
 #[cfg(feature = "signatures")]
 pub mod signatures;
