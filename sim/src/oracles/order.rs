@@ -139,7 +139,8 @@ mod tests {
 
     fn judged(decided: Option<Digest>, at: u64) -> Finding {
         let mut facts = Facts::default();
-        let execution = |slot, time| Execution { slot: Slot(slot), time: Instant(time), requests: vec![] };
+        let execution =
+            |slot, time| Execution { slot: Slot(slot), time: Instant(time), requests: vec![], listed: vec![] };
         time(ReplicaId(0), &execution(1, 5), &mut facts).expect("the first slot is later than genesis");
         facts.slot(Slot(2)).decided = decided;
         time(ReplicaId(0), &execution(2, at), &mut facts)
