@@ -90,9 +90,9 @@ pub enum Entry {
         root: Digest,
         /// What became of each request, in order.
         outcomes: Vec<(RequestId, Outcome)>,
-        /// The hash of all results, one after another, each behind its length.
-        results: Digest,
     },
+    /// The application executed a slot: the hash of all results, one after another, each behind its length.
+    Executed(Slot, Digest),
 }
 
 impl Entry {
@@ -120,20 +120,20 @@ impl Entry {
                 requests: execution.requests.iter().map(|request| request.id()).collect(),
                 listed: execution.listed.iter().map(|(vertex, verdict)| (vertex.id(), *verdict)).collect(),
             },
-            Event::Restored(slot) => Self::Restored(*slot),
+            Event::Restored(core, _) => Self::Restored(core.slot),
             Event::Accused(evidence) => Self::Accused((*evidence).clone()),
-            Event::Replied(reply) => {
-                let mut results = Hasher::new(Domain::Outcome);
-                for result in reply.results.iter() {
-                    results.number(result.0.len() as u64).update(&result.0);
+            Event::Executed(slot, results) => {
+                let mut hasher = Hasher::new(Domain::Outcome);
+                for result in *results {
+                    hasher.number(result.0.len() as u64).update(&result.0);
                 }
-                Self::Replied {
-                    slot: reply.signed.body.slot,
-                    root: reply.signed.body.root,
-                    outcomes: reply.outcomes.to_vec(),
-                    results: results.digest(),
-                }
+                Self::Executed(*slot, hasher.digest())
             }
+            Event::Replied(reply) => Self::Replied {
+                slot: reply.signed.body.slot,
+                root: reply.signed.body.root,
+                outcomes: reply.outcomes.to_vec(),
+            },
             Event::Stepped(..) | Event::Received(..) => return None,
         })
     }
@@ -280,7 +280,7 @@ mod tests {
         let write = |slots: &[u64]| {
             let log = EventLog::open(&path, &chain(), ReplicaId(1)).expect("a writable folder");
             for slot in slots {
-                log.write(Instant(*slot), &Event::Restored(Slot(*slot)));
+                log.write(Instant(*slot), &Event::Executed(Slot(*slot), &[]));
             }
         };
         write(&[1, 2]);
@@ -291,6 +291,7 @@ mod tests {
         let read: Vec<Entry> =
             read(&path).expect("well-formed").into_iter().map(|Stamped { entry, .. }| entry).collect();
         std::fs::remove_file(&path).expect("it is there");
-        assert_eq!(read, [Entry::Restored(Slot(1)), Entry::Restored(Slot(3))]);
+        let nothing = Hasher::new(Domain::Outcome).digest();
+        assert_eq!(read, [Entry::Executed(Slot(1), nothing), Entry::Executed(Slot(3), nothing)]);
     }
 }

@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use cretoai_core::Ignored;
 use cretoai_core::ledger::Verdict;
-use cretoai_core::outbox::{Execution, Target};
+use cretoai_core::outbox::Execution;
 use cretoai_core::record::Record;
 use cretoai_core::reply::{NoOp, Outcome, Reply};
 use cretoai_core::time::Instant;
@@ -149,7 +149,6 @@ impl Metrics {
                 }
             }
             Event::Released(envelope) => {
-                let _to: Target = envelope.to;
                 self.sent.get_or_create(&[("kind", envelope.message.kind())]).inc();
             }
             Event::Received(_, message) => {
@@ -159,14 +158,14 @@ impl Metrics {
                 self.ignored.get_or_create(&[("reason", ignored_name(*reason))]).inc();
             }
             Event::Executes(execution) => self.executes(id, execution, &now),
-            Event::Restored(_) => _ = self.transfers.inc(),
+            Event::Restored(..) => _ = self.transfers.inc(),
             Event::Accused(evidence) => {
                 let labels =
                     [("kind", format!("{:?}", evidence.kind())), ("accused", evidence.accused().0.to_string())];
                 self.evidence.get_or_create(&labels).inc();
             }
             Event::Replied(reply) => self.replied(reply),
-            Event::Recovered(_) | Event::Stepped(_, Ok(())) => {}
+            Event::Recovered(_) | Event::Executed(..) | Event::Stepped(_, Ok(())) => {}
         }
     }
 

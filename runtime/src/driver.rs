@@ -17,9 +17,6 @@ mod ingest;
 mod log;
 mod waiters;
 
-//CFGTEST
-//TESTS
-
 pub use handle::{Handle, Status, Stopping};
 pub use ingest::IngestCounts;
 pub use waiters::Answer;
@@ -29,9 +26,11 @@ use crate::store::{Recovered, Store, StoreError};
 use crate::transport::{Class, Frame, Transport};
 use application::{Completion, Work};
 use cretoai_core::application::Application;
+use cretoai_core::bytes::Bytes;
 use cretoai_core::config::{Chain, Config};
 use cretoai_core::evidence::Evidence;
 use cretoai_core::input::{Ignored, Input};
+use cretoai_core::ledger::CoreSnapshot;
 use cretoai_core::message::Message;
 use cretoai_core::outbox::{Envelope, Execution, Outbox, Target, Task};
 use cretoai_core::record::Record;
@@ -66,8 +65,10 @@ pub enum Event<'a> {
     Stepped(&'a Replica, Result<(), Ignored>),
     /// A slot is given to the application.
     Executes(&'a Execution),
-    /// A transferred state takes the place of the own one.
-    Restored(Slot),
+    /// The application has executed a slot, with these results.
+    Executed(Slot, &'a [Bytes]),
+    /// A transferred state takes the place of the own one: the protocol's part, and the application's chunks.
+    Restored(&'a Arc<CoreSnapshot>, &'a [Arc<Bytes>]),
     /// Evidence was found.
     Accused(&'a Evidence),
     /// A slot was answered.
@@ -323,7 +324,10 @@ impl<E: Env, T: Transport, O: Observer> Driver<E, T, O> {
 
     fn on_completion(&mut self, completion: Completion) {
         match completion {
-            Completion::Executed(slot, results) => self.step(Input::Executed(slot, results)),
+            Completion::Executed(slot, results) => {
+                self.observer.event(&Event::Executed(slot, &results));
+                self.step(Input::Executed(slot, results));
+            }
             Completion::Stored(slot, hashes) => self.step(Input::SnapshotDurable(slot, hashes)),
             Completion::Chunk(to, frame) => self.transport.send(to, Class::Bulk, frame),
         }
@@ -393,7 +397,7 @@ impl<E: Env, T: Transport, O: Observer> Driver<E, T, O> {
             }
             Task::Snapshot(core) => Work::Snapshot(core),
             Task::Restore(core, app) => {
-                self.observer.event(&Event::Restored(core.slot));
+                self.observer.event(&Event::Restored(&core, &app));
                 Work::Restore(core, app)
             }
             Task::ServeChunk(to, slot, hash) => Work::Serve(to, slot, hash),

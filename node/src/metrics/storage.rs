@@ -41,7 +41,7 @@ impl Collector for StorageCollector {
         sheet.counter("storage_wal_written_bytes", "Bytes written to the write-ahead log", stats.wal_written_bytes)?;
         sheet.counter("storage_wal_syncs", "Syncs of the write-ahead log", stats.wal_syncs)?;
         sheet.counter_f64("storage_stall_seconds", "Time for which writes were held up", micros(stats.stall_us))?;
-        sheet.gauge("storage_write_stopped", "1 while writes are stopped altogether", stats.is_write_stopped)?;
+        sheet.gauge("storage_write_stopped", "1 while writes are stopped altogether", stats.writes_stopped)?;
         sheet.counter("storage_background_errors", "Errors behind the scenes", stats.background_errors)?;
         sheet.latency("storage_append_seconds", "Appends to the log, with their sync", &stats.append)?;
         sheet.latency("storage_snapshot_seconds", "Writes of snapshots", &stats.snapshot)?;

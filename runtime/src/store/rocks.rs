@@ -126,10 +126,6 @@ impl RocksStore {
         limit: usize,
         mut read: impl FnMut(&[u8], &[u8]) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        // RocksDB takes a range that ends before it begins for a mistake.
-        if to < from || limit == 0 {
-            return Ok(Vec::new());
-        }
         let mut options = reading();
         if let Some(end) = behind(to) {
             options.set_iterate_upper_bound(end);

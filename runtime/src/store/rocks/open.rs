@@ -231,8 +231,8 @@ fn io(path: &Path, error: &std::io::Error) -> StoreError {
 
 /// Why RocksDB would not open a folder.
 fn refused(path: &Path, error: rocksdb::Error) -> StoreError {
-    // It has no kind of its own for this; the message names the file.
-    if error.kind() == ErrorKind::IOError && error.as_ref().contains("LOCK") {
+    // It has no kind of its own for this: one message if this process has it open, and another if a different one has.
+    if ["lock hold by current process", "While lock file"].iter().any(|said| error.as_ref().contains(said)) {
         return StoreError::InUse { path: shown(path) };
     }
     failed(error)

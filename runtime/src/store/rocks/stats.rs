@@ -45,7 +45,7 @@ pub struct StoreStats {
     /// Microseconds for which writes were held up because files could not be written as fast.
     pub stall_us: u64,
     /// 1 while writes are stopped altogether.
-    pub is_write_stopped: u64,
+    pub writes_stopped: u64,
     /// Errors of what runs behind the scenes.
     pub background_errors: u64,
     /// How long appends took, with their sync.
@@ -158,7 +158,7 @@ impl RocksStore {
             wal_written_bytes: ticker(Ticker::WalFileBytes),
             wal_syncs: ticker(Ticker::WalFileSynced),
             stall_us: ticker(Ticker::StallMicros),
-            is_write_stopped: whole(properties::IS_WRITE_STOPPED),
+            writes_stopped: whole(properties::IS_WRITE_STOPPED),
             background_errors: whole(properties::BACKGROUND_ERRORS),
             append: self.meters.append.read(),
             snapshot: self.meters.snapshot.read(),

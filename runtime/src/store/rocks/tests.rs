@@ -11,6 +11,7 @@ use cretoai_core::types::{Lsn, ReplicaId, Slot};
 use rocksdb::{DB, Options, WriteBatch};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 use tempfile::TempDir;
 
@@ -199,6 +200,24 @@ fn a_folder_is_open_only_once() {
     let _store = create(folder.path());
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+}
+
+#[test]
+fn a_folder_is_open_in_one_process_only() {
+    const FOLDER: &str = "CRETOAI_TEST_FOLDER";
+    if let Ok(taken) = std::env::var(FOLDER) {
+        let error = open(Path::new(&taken)).unwrap_err();
+        assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+        return;
+    }
+    let folder = folder();
+    let _store = create(folder.path());
+    // The other process is this test again.
+    let mut other = Command::new(std::env::current_exe().unwrap());
+    other.args(["--exact", "store::rocks::tests::a_folder_is_open_in_one_process_only"]);
+    let said = other.env(FOLDER, folder.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success() && text.contains("1 passed"), "{text}");
 }
 
 #[test]
@@ -401,7 +420,7 @@ fn the_chunks_of_a_snapshot_that_was_never_completed_are_deleted_at_the_start() 
 
     let store = open(folder.path()).unwrap();
     assert_eq!(chunks_on_disk(&store), 2);
-    assert_eq!(store.recover().unwrap().snapshots, [kept.clone()]);
+    assert_eq!(store.recover().unwrap().snapshots, std::slice::from_ref(&kept));
     store.put_snapshot(&big).unwrap();
     drop(store);
     let store = open(folder.path()).unwrap();
@@ -434,7 +453,7 @@ fn figures_follow_what_is_done() {
     assert_eq!(flushed.read.count, filled.read.count + 4);
     let vertices = flushed.families.iter().find(|family| family.name == "vertices").unwrap();
     assert!(vertices.sst_bytes > 0 && vertices.keys == 2, "{vertices:?}");
-    assert_eq!((flushed.background_errors, flushed.is_write_stopped), (0, 0));
+    assert_eq!((flushed.background_errors, flushed.writes_stopped), (0, 0));
 }
 
 /// Prints how long things take here: `cargo test --profile quick ... -- --ignored --nocapture how_long`.

@@ -1,6 +1,6 @@
 //! Each behaviour, on an empty store.
 
-use super::{digest, final_slot, record, snapshot, vertex};
+use super::{digest, final_slot, record, signed, snapshot, vertex};
 use crate::store::{FinalizedSlot, Store, StoredSnapshot};
 use cretoai_core::ledger::{Verdict, chunk_hash};
 use cretoai_core::record::Record;
@@ -204,7 +204,7 @@ pub(super) fn tips_are_the_last_of_each_author(store: &impl Store) {
     assert_eq!(store.tips().unwrap(), tips);
     store.finalize(&slots[..1]).unwrap();
     assert_eq!(store.tips().unwrap(), tips, "an older slot does not bring them back");
-    let far = vertex(300, 1, &[]);
+    let far = signed(300, 1, &[], b"from far");
     store.finalize(&[final_slot(5, 1001, &[&far])]).unwrap();
     assert_eq!(store.tips().unwrap()[2], (ReplicaId(300), far.id()));
 }
