@@ -36,10 +36,11 @@ use cretoai_core::outbox::{Envelope, Execution, Outbox, Target, Task};
 use cretoai_core::record::Record;
 use cretoai_core::replica::{Admission, OwnSnapshot, RecoverError, Replica};
 use cretoai_core::reply::Reply;
+use cretoai_core::request::ClientRequest;
 use cretoai_core::signature::{SignatureVerifier, Signer};
 use cretoai_core::time::Instant;
 use cretoai_core::types::{Lsn, ReplicaId, Slot};
-use cretoai_core::verify::Verifier;
+use cretoai_core::verify::{Verified, Verifier};
 use cretoai_core::wire;
 use handle::Submission;
 use ingest::Arrival;
@@ -287,8 +288,13 @@ impl<E: Env, T: Transport, O: Observer> Driver<E, T, O> {
     }
 
     fn step(&mut self, input: Input<'_>) {
+        let _ = self.answered_step(input);
+    }
+
+    fn answered_step(&mut self, input: Input<'_>) -> Result<(), Ignored> {
         let result = self.replica.step(self.env.now(), input, &mut self.outbox);
         self.observer.event(&Event::Stepped(&self.replica, result));
+        result
     }
 
     fn on_arrival(&mut self, arrival: Arrival) {
@@ -301,15 +307,23 @@ impl<E: Env, T: Transport, O: Observer> Driver<E, T, O> {
 
     fn on_submission(&mut self, submission: Submission) {
         let Submission { requests, taken } = submission;
-        let now = self.env.now();
-        let mut results = Vec::with_capacity(requests.len());
-        // One by one, so that each has its own answer; they share a vertex all the same if they come in one piece.
-        for request in requests.chunks(1) {
-            let result = self.replica.step(now, Input::Requests(request), &mut self.outbox);
-            self.observer.event(&Event::Stepped(&self.replica, result));
-            results.push(result);
-        }
+        // In one piece, so that they share vertices: given one by one, the first few would each be signed, proposed and
+        // decided alone.
+        let results = match self.answered_step(Input::Requests(&requests)) {
+            Ok(()) => vec![Ok(()); requests.len()],
+            Err(_) => requests.chunks(1).map(|request| self.taken_or_not(request)).collect(),
+        };
         let _ = taken.send(results);
+    }
+
+    /// What the replica thinks of a request that came with others, of which it refused some. It is given again: of one
+    /// that was taken the replica has to say that it knows it, and that it is not executed yet.
+    fn taken_or_not(&mut self, request: &[Verified<Arc<ClientRequest>>]) -> Result<(), Ignored> {
+        let is_executed = self.replica.ledger().result(&request[0].id()).is_some();
+        match self.answered_step(Input::Requests(request)) {
+            Err(Ignored::Duplicate) if !is_executed => Ok(()),
+            result => result,
+        }
     }
 
     fn on_appended(&mut self, appended: Appended) {
