@@ -58,7 +58,9 @@ impl Client {
         let authority = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
         let port = authority.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
         if !matches!(port, Some(Ok(_))) || authority.contains('/') {
-            return Err(Stop::Usage(format!("--api {url}: must be http://HOST:PORT; use what `dev` or `start` prints")));
+            return Err(Stop::Usage(format!(
+                "--api {url}: must be http://HOST:PORT; use what `dev` or `start` prints"
+            )));
         }
         Ok(Self { authority: authority.to_owned(), patience, connection: None })
     }

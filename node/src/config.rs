@@ -89,7 +89,10 @@ impl FileText {
             Core::OutOfRange { field, value, limit } => {
                 let key = field.trim_start_matches("genesis.");
                 let key = match key {
-                    "limits.lifetime" | "timeouts.base" | "timeouts.max" | "timeouts.status"
+                    "limits.lifetime"
+                    | "timeouts.base"
+                    | "timeouts.max"
+                    | "timeouts.status"
                     | "timeouts.retransmit" => format!("{key}_ms"),
                     _ => key.to_owned(),
                 };

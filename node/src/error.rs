@@ -39,7 +39,10 @@ impl Stop {
     /// A file that cannot be read or written.
     #[must_use]
     pub fn file(path: &Path, what: &str, error: &std::io::Error) -> Self {
-        Self::Usage(format!("{}: cannot be {what}: {error}; name another path, or make this one usable", path.display()))
+        Self::Usage(format!(
+            "{}: cannot be {what}: {error}; name another path, or make this one usable",
+            path.display()
+        ))
     }
 }
 

@@ -26,7 +26,7 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 /// What a file begins with. The last byte is the version of the format.
@@ -99,13 +99,9 @@ impl Entry {
     /// What the file keeps of an event: nothing of steps and of what arrives.
     fn of(event: &Event<'_>, chain: ChainId, replica: ReplicaId) -> Option<Self> {
         Some(match event {
-            Event::Recovered(state) => Self::Started {
-                chain,
-                replica,
-                view: state.view(),
-                stable: state.stable(),
-                executed: state.executed(),
-            },
+            Event::Recovered(state) => {
+                Self::Started { chain, replica, view: state.view(), stable: state.stable(), executed: state.executed() }
+            }
             Event::Recorded(record) => Self::Recorded((*record).clone()),
             Event::Released(envelope) => {
                 let to = match envelope.to {
@@ -202,13 +198,10 @@ fn write_all(queue: &Receiver<Vec<u8>>, file: File) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 18, file);
     while let Ok(frame) = queue.recv() {
         out.write_all(&frame)?;
-        loop {
-            match queue.try_recv() {
-                Ok(frame) => out.write_all(&frame)?,
-                // Nothing more for now: a killed process leaves behind everything up to here.
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
+        while let Ok(frame) = queue.try_recv() {
+            out.write_all(&frame)?;
         }
+        // Nothing more for now: a killed process leaves behind everything up to here.
         out.flush()?;
     }
     out.flush()

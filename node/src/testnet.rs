@@ -99,11 +99,8 @@ impl Testnet {
                     return Err(Stop::Usage(format!("--base-port {base}: {limit}; use 26600")));
                 }
                 let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-                let trio = |id| Trio {
-                    listen: at(base + id),
-                    api: at(base + block + id),
-                    metrics: at(base + 2 * block + id),
-                };
+                let trio =
+                    |id| Trio { listen: at(base + id), api: at(base + block + id), metrics: at(base + 2 * block + id) };
                 Ok((0..self.replicas).map(trio).collect())
             }
         }

@@ -146,8 +146,7 @@ async fn the_api_takes_both_forms_and_says_what_is_wrong_with_others() {
     let vertex = &page["vertices"][0];
     let path = format!("/v1/vertices/{}", vertex["id"].as_str().expect("an id"));
     assert_eq!(&get(&url, &path).await.expect("an answer").json(), vertex);
-    for (path, status) in
-        [("/v1/vertices/00", 400), ("/v1/finalized?limit=0", 400), ("/v1/kv/none", 404), ("/v2", 404)]
+    for (path, status) in [("/v1/vertices/00", 400), ("/v1/finalized?limit=0", 400), ("/v1/kv/none", 404), ("/v2", 404)]
     {
         assert_eq!(get(&url, path).await.expect("an answer").status.as_u16(), status, "{path}");
     }
@@ -217,6 +216,24 @@ async fn the_file_of_events_tells_what_was_recorded_before_it_was_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replica_whose_disk_fails_ends_with_a_clear_line_and_the_others_go_on() {
+    let mut cluster = Cluster::new("disk", "ed25519");
+    // No file may become larger than half a mebibyte: then the log cannot be written any further.
+    cluster.start_with_file_limit(3, 1024);
+    (0..3).for_each(|id| cluster.start(id, &[]));
+    cluster.all_ready().await;
+    let load = run(&["load", "--api", &cluster.api(0), "--rate", "2000", "--for", "3s"]);
+    assert!(load.status.success(), "{}", String::from_utf8_lossy(&load.stderr));
+    let status = cluster.process(3).ended(LONG).await;
+    let log = std::fs::read_to_string(cluster.folder.file("node3.err")).expect("it was written");
+    assert_eq!(status.code(), Some(70), "{log}");
+    let last = log.lines().last().unwrap_or_default();
+    assert!(last.starts_with("cretoai-node: replica 3 stops: storage: "), "{log}");
+    cluster.put(1, "three", "are enough").await;
+    cluster.shows(2, "three", "are enough").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_in_one_process_runs_until_it_is_interrupted() {
     let folder = cluster::Folder::new("dev");
     let output = folder.file("dev.out");
@@ -226,8 +243,7 @@ async fn a_cluster_in_one_process_runs_until_it_is_interrupted() {
         text.contains("try: curl").then_some(text)
     };
     let text = until("the cluster starts", line, String::new).await;
-    let apis: Vec<&str> =
-        text.split_whitespace().filter_map(|word| word.strip_prefix("api=")).collect();
+    let apis: Vec<&str> = text.split_whitespace().filter_map(|word| word.strip_prefix("api=")).collect();
     assert_eq!(apis.len(), 4, "{text}");
     let ready = || async { run(&["health", "--api", apis[3]]).status.success().then_some(()) };
     until("it is ready", ready, String::new).await;

@@ -75,7 +75,7 @@ pub(super) async fn post(api: &Arc<Api>, options: Options, body: &[u8]) -> Resul
     let options = Options { wait: wait.or(options.wait), timeout_ms: timeout_ms.or(options.timeout_ms) };
     let patience = options.patience()?;
     let all: Vec<RequestJson> = request.into_iter().chain(requests).collect();
-    if !(1 <= all.len() && all.len() <= MAX_OPS) {
+    if all.is_empty() || MAX_OPS < all.len() {
         let line = format!("requests: {} of them; must be between 1 and {MAX_OPS}", all.len());
         return Err(Problem::bad(line));
     }
@@ -90,12 +90,7 @@ pub(super) async fn post(api: &Arc<Api>, options: Options, body: &[u8]) -> Resul
     Ok(axum::Json(json!({ "results": results })).into_response())
 }
 
-fn make(
-    api: &Api,
-    given: &RequestJson,
-    nonce: [u8; 16],
-    expires: Instant,
-) -> Result<Arc<ClientRequest>, String> {
+fn make(api: &Api, given: &RequestJson, nonce: [u8; 16], expires: Instant) -> Result<Arc<ClientRequest>, String> {
     if let Some(signed) = &given.signed_hex {
         let bytes = hex::decode(signed).ok_or("signed_hex: must be hexadecimal digits, two a byte")?;
         let (request, rest): (ClientRequest, _) =

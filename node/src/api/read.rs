@@ -74,10 +74,7 @@ pub(super) struct Range {
 }
 
 /// GET /v1/finalized: vertices of a range of slots, in the order in which they are final.
-pub(super) async fn finalized(
-    State(api): State<Arc<Api>>,
-    Query(range): Query<Range>,
-) -> Result<Json<Value>, Problem> {
+pub(super) async fn finalized(State(api): State<Arc<Api>>, Query(range): Query<Range>) -> Result<Json<Value>, Problem> {
     let limit = range.limit.unwrap_or(100);
     if !(1 <= limit && limit <= MAX_VERTICES) {
         return Err(Problem::bad(format!("limit = {limit}: must be between 1 and {MAX_VERTICES}")));
@@ -87,8 +84,7 @@ pub(super) async fn finalized(
         return Err(Problem::bad(format!("to = {to}: must be at least from = {from}")));
     }
     let slots = Slot(from)..=Slot(to);
-    let (found, last) =
-        query(&api, move |store| Ok((store.finalized(slots, limit)?, store.last_finalized()?))).await?;
+    let (found, last) = query(&api, move |store| Ok((store.finalized(slots, limit)?, store.last_finalized()?))).await?;
     let vertices: Vec<Value> = found.iter().map(describe).collect();
     Ok(Json(json!({ "vertices": vertices, "last_finalized": last.0 })))
 }

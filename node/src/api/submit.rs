@@ -116,7 +116,8 @@ pub(super) async fn post(
         return Err(Problem::stopping());
     }
     let Ok(_place) = Arc::clone(&api.submissions).try_acquire_owned() else {
-        let line = format!("{} submissions are under way, the limit; send larger batches, or less", api.limits.submissions);
+        let line =
+            format!("{} submissions are under way, the limit; send larger batches, or less", api.limits.submissions);
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, line));
     };
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();

@@ -20,9 +20,7 @@ impl Collector for NetworkCollector {
             peers.iter().map(|peer| ([("peer", peer.id.0.to_string())], figure(peer))).collect()
         };
         sheet.gauges("network_connected", "1 while the link is up", &each(&|peer| u64::from(peer.connected)))?;
-        let rtt = |peer: &PeerStats| {
-            peer.rtt.map_or(0, |rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX))
-        };
+        let rtt = |peer: &PeerStats| peer.rtt.map_or(0, |rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX));
         sheet.gauges("network_rtt_microseconds", "Round trip time; 0 while the link is down", &each(&rtt))?;
         sheet.counters("network_connects", "Connections made", &each(&|peer| peer.connects))?;
         sheet.counters("network_failures", "Attempts to connect that failed", &each(&|peer| peer.failures))?;
@@ -53,7 +51,11 @@ impl Collector for NetworkCollector {
         sheet.counters("network_refused_by_peer", "Connections that the other side refused, by reason", &refused)?;
         let strangers: Vec<_> =
             self.0.refused().iter().map(|(reason, count)| ([("reason", reason.name().to_owned())], *count)).collect();
-        sheet.counters("network_strangers_refused", "Connections of no known replica refused, by reason", &strangers)?;
+        sheet.counters(
+            "network_strangers_refused",
+            "Connections of no known replica refused, by reason",
+            &strangers,
+        )?;
         let failed = self.0.failed_handshakes();
         sheet.counter("network_failed_handshakes", "Handshakes of others that came to nothing", failed)
     }
@@ -63,5 +65,8 @@ fn refusals(peers: &[PeerStats], which: &dyn Fn(&PeerStats) -> &Vec<(Refusal, u6
     let labelled = |peer: &PeerStats, reason: &Refusal, count: u64| {
         ([("peer", peer.id.0.to_string()), ("reason", reason.name().to_owned())], count)
     };
-    peers.iter().flat_map(|peer| which(peer).iter().map(move |(reason, count)| labelled(peer, reason, *count))).collect()
+    peers
+        .iter()
+        .flat_map(|peer| which(peer).iter().map(move |(reason, count)| labelled(peer, reason, *count)))
+        .collect()
 }

@@ -29,7 +29,11 @@ impl Collector for StatusCollector {
         let changes = status.target.map_or(0, |target| target.0 - status.view.0);
         let mut sheet = Sheet(encoder);
         sheet.gauge("view", "The installed view", status.view.0)?;
-        sheet.gauge("view_target_distance", "How far ahead the view is that it wants to enter; 0 in a view", changes)?;
+        sheet.gauge(
+            "view_target_distance",
+            "How far ahead the view is that it wants to enter; 0 in a view",
+            changes,
+        )?;
         sheet.gauge("active", "1 while it takes part in its view", u64::from(status.is_active()))?;
         sheet.gauge("executed_slot", "The last slot given to the application", status.executed.0)?;
         sheet.gauge("applied_slot", "The last slot whose results are known", status.applied.0)?;

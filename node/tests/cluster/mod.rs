@@ -51,9 +51,13 @@ pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
     pub(crate) fn spawn(args: &[&str], output: &Path) -> Self {
+        Self::run(PROGRAM, args, output)
+    }
+
+    fn run(program: &str, args: &[&str], output: &Path) -> Self {
         let file = fs::File::create(output).expect("a writable folder");
         let errors = fs::File::create(output.with_extension("err")).expect("a writable folder");
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null()).stdout(file).stderr(errors);
         Self(command.spawn().expect("the program runs"))
     }
@@ -124,6 +128,14 @@ impl Cluster {
         let mut args = vec!["start", "--config", &config];
         args.extend(more);
         self.processes[id] = Some(Process::spawn(&args, &self.folder.file(&format!("node{id}.out"))));
+    }
+
+    /// Starts a replica that can write no file beyond this many blocks of 512 bytes.
+    pub(crate) fn start_with_file_limit(&mut self, id: usize, blocks: u32) {
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        let config = self.config(id);
+        let args = ["-c", &script, PROGRAM, "start", "--config", &config.to_string_lossy()];
+        self.processes[id] = Some(Process::run("sh", &args, &self.folder.file(&format!("node{id}.out"))));
     }
 
     pub(crate) fn start_all(&mut self) {

@@ -96,6 +96,8 @@ impl Judge {
                 self.recorded[id.index()] += 1;
                 self.oracles.recorded(id, record, &mut self.facts);
             }
+            // Whatever matters about it shows in the step that it leads to.
+            Event::Received(..) => {}
             Event::Released(envelope) => {
                 self.note(id, at, 2, &wire::encode(&envelope.message));
                 if let Message::PrePrepare(message) = &envelope.message {
