@@ -15,7 +15,7 @@ mod portable;
 mod tests;
 
 pub use aws_lc::AwsLc;
-pub use cached::{Cached, CacheStats};
+pub use cached::{CacheStats, Cached};
 pub use ed25519::Ed25519;
 pub use keys::{KeyError, Keys, scheme_name};
 pub use portable::Portable;

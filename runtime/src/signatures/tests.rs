@@ -64,9 +64,8 @@ fn accepts_its_own_and_nothing_else<S: Suite, V: Suite>() {
     let prepare = vote(Phase::Prepare, 5);
     let signature = signer.sign(Statement::Vote(&prepare));
     assert_eq!(signature.bytes().len(), S::SCHEME.signature_bytes());
-    let check = |id, vote: &Vote, signature: &Signature| {
-        verifier.verify(ReplicaId(id), Statement::Vote(vote), signature)
-    };
+    let check =
+        |id, vote: &Vote, signature: &Signature| verifier.verify(ReplicaId(id), Statement::Vote(vote), signature);
     assert!(check(1, &prepare, &signature), "the right one");
     assert!(!check(0, &prepare, &signature), "another signer");
     assert!(!check(9, &prepare, &signature), "no member");
@@ -175,10 +174,7 @@ fn the_deterministic_signature_of_a_published_vector_comes_out_and_both_suites_a
     let verify = |message| {
         let fast = AwsLc::public(&public).expect("a key");
         let portable = Portable::public(&public).expect("a key");
-        [
-            AwsLc::verify(&fast, message, signature.bytes()),
-            Portable::verify(&portable, message, signature.bytes()),
-        ]
+        [AwsLc::verify(&fast, message, signature.bytes()), Portable::verify(&portable, message, signature.bytes())]
     };
     assert_eq!(verify(b"Hello world"), [true, true]);
     assert_eq!(verify(b"Hello World"), [false, false]);
