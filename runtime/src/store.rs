@@ -12,7 +12,7 @@ mod memory;
 mod tests;
 
 #[cfg(feature = "rocksdb")]
-pub use rocks::{RocksConfig, RocksStore};
+pub use rocks::{FamilyStats, Latency, Owner, RocksConfig, RocksStore, StoreStats};
 
 pub use memory::MemoryStore;
 
@@ -86,6 +86,39 @@ pub enum StoreError {
         /// What.
         what: String,
     },
+    /// Nothing is where a store should be.
+    #[error(
+        "storage: there is no store in {path}; create one, unless this replica's key was ever used before: then it \
+         needs a new key"
+    )]
+    Missing {
+        /// Where.
+        path: String,
+    },
+    /// A store is where a new one should be.
+    #[error("storage: {path} holds a store already; open that, or name another folder")]
+    Exists {
+        /// Where.
+        path: String,
+    },
+    /// It is open already, here or in another process.
+    #[error("storage: {path} is in use; stop the process that has it open, or name another folder")]
+    InUse {
+        /// Where.
+        path: String,
+    },
+    /// A setting is out of its range.
+    #[error("storage: {field} = {value}; set it to {least} or more, and {most} or less")]
+    Setting {
+        /// Which, with its unit.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+        /// The least that it may be.
+        least: u64,
+        /// The most that it may be.
+        most: u64,
+    },
     /// Another version of the program wrote it.
     #[error("storage: schema version {found} in {path}, and this program knows {known}; use a newer program")]
     Schema {
@@ -108,7 +141,17 @@ pub enum StoreError {
     },
 }
 
-/// A disk. Every call may block; calls that write come from one task at a time.
+/// The place of a vertex in the finalized order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    slot: Slot,
+    position: u32,
+}
+
+/// A disk. Every call may block. Of the calls that write the log, those that write snapshots and those that write the
+/// DAG, each kind comes from one task at a time; different kinds, and queries, may overlap.
+///
+/// After the first write that fails, every call fails (`docs/protocol.md` G6).
 pub trait Store: Send + Sync + 'static {
     /// What is there.
     ///
@@ -124,17 +167,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// Appends records and deletes others, in one write that is durable when this returns.
     ///
+    /// # Panics
+    /// If the positions do not ascend from behind the last one: nothing may be written over.
+    ///
     /// # Errors
     /// [`StoreError`] when it is not.
     fn append(&self, records: &[(Lsn, Record)], obsolete: &[Lsn]) -> Result<(), StoreError>;
 
-    /// Stores a snapshot, durably, in place of one of the same slot.
+    /// Stores a snapshot, durably, in place of one of the same slot. What was finalized before is durable with it: so
+    /// the slots up to a snapshot's are to be finalized before it is stored.
     ///
     /// # Errors
     /// [`StoreError`] when it is not durable.
     fn put_snapshot(&self, snapshot: &StoredSnapshot) -> Result<(), StoreError>;
 
-    /// Deletes the snapshots of some slots, the newest first.
+    /// Deletes the snapshots of some slots, durably, the newest first: a crash leaves none that is newer than one
+    /// that it deleted.
     ///
     /// # Errors
     /// [`StoreError`] when the disk fails.
@@ -146,7 +194,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] when the disk fails.
     fn chunk(&self, slot: Slot, hash: Digest) -> Result<Option<Arc<Bytes>>, StoreError>;
 
-    /// Adds finalized slots to the DAG. Adding one again changes nothing.
+    /// Adds finalized slots to the DAG: the vertices that are [`Verdict::Final`]. Adding a slot again changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the disk fails.
@@ -164,25 +212,28 @@ pub trait Store: Send + Sync + 'static {
     /// As [`vertex`](Self::vertex).
     fn finalized(&self, slots: RangeInclusive<Slot>, limit: usize) -> Result<Vec<FinalizedVertex>, StoreError>;
 
-    /// Ids of finalized vertices of a range of heights, ascending by height, at most `limit`.
+    /// Ids of finalized vertices of a range of heights, ascending by height and then in the order in which they are
+    /// final, at most `limit`.
     ///
     /// # Errors
     /// As [`vertex`](Self::vertex).
     fn by_height(&self, heights: RangeInclusive<Height>, limit: usize) -> Result<Vec<VertexId>, StoreError>;
 
-    /// Ids of vertices finalized in a range of effective times, ascending by time, at most `limit`.
+    /// Ids of vertices finalized in a range of effective times, ascending by time and then in the order in which they
+    /// are final, at most `limit`.
     ///
     /// # Errors
     /// As [`vertex`](Self::vertex).
     fn by_time(&self, times: RangeInclusive<Instant>, limit: usize) -> Result<Vec<VertexId>, StoreError>;
 
-    /// Ids of finalized vertices that name this one as a parent, at most `limit`.
+    /// Ids of finalized vertices that name this one as a parent, in the order in which they are final, at most
+    /// `limit`. The implicit vertices of height 0 have the chain's id.
     ///
     /// # Errors
     /// As [`vertex`](Self::vertex).
     fn children(&self, id: VertexId, limit: usize) -> Result<Vec<VertexId>, StoreError>;
 
-    /// The last finalized vertex of each author that has one.
+    /// The last finalized vertex of each author that has one, ascending by author.
     ///
     /// # Errors
     /// As [`vertex`](Self::vertex).

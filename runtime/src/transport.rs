@@ -38,10 +38,9 @@ impl Class {
             | Message::NewView(_)
             | Message::Status(_) => Self::Consensus,
             Message::Vertex(_) | Message::Fetch(_) => Self::Bodies,
-            Message::Certificates(_)
-            | Message::StableCheckpoint(_)
-            | Message::Data(_)
-            | Message::Recollection(_) => Self::Bulk,
+            Message::Certificates(_) | Message::StableCheckpoint(_) | Message::Data(_) | Message::Recollection(_) => {
+                Self::Bulk
+            }
         }
     }
 }
