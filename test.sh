@@ -30,7 +30,8 @@ export PATH="$cache/tools/bin:$PATH"
 
 # Two builds and no more. Each always names the same packages and all their tests: what is selected decides which
 # features the crates below have, and the same crate with other features is built again.
-debug=(--locked --workspace)
+# The node is left out: with it come RocksDB and the network, in a build of their own (step_production).
+debug=(--locked --workspace --exclude cretoai-node)
 release=(--locked --package cretoai-core --package cretoai-sim --package cretoai-tests --package cretoai-benches)
 
 # What only production needs: RocksDB alone takes a quarter of an hour to build, so it is built once, in a profile that
@@ -64,7 +65,7 @@ step_fmt() {
 }
 
 step_clippy() {
-    cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo clippy "${debug[@]}" --all-targets -- -D warnings
 }
 
 step_deny() {
@@ -76,7 +77,7 @@ step_deny() {
 }
 
 step_doc() {
-    RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings" cargo doc --workspace --no-deps --locked
+    RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings" cargo doc "${debug[@]}" --no-deps
 }
 
 step_test_debug() {
