@@ -9,6 +9,10 @@ use cretoai_sim::world::World;
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use std::ops::Range;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Seeds of the swarm. Their plans change when the swarm does, and figures before and after cannot be compared then.
 const SEEDS: Range<u64> = 0..50;
 

@@ -2,13 +2,14 @@
 
 use crate::evidence::Evidence;
 use crate::hash::Digest;
-use crate::ledger::CoreSnapshot;
+use crate::ledger::{CoreSnapshot, Verdict};
 use crate::message::Message;
 use crate::record::Record;
 use crate::reply::Reply;
 use crate::request::ClientRequest;
 use crate::time::Instant;
 use crate::types::{Lsn, ReplicaId, Slot};
+use crate::vertex::SignedVertex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ pub struct Execution {
     pub time: Instant,
     /// The requests to execute, in order; those already executed are not among them.
     pub requests: Vec<Arc<ClientRequest>>,
+    /// The vertices that the slot lists, in order, with their verdicts: what a store of the finalized DAG keeps.
+    pub listed: Vec<(Arc<SignedVertex>, Verdict)>,
 }
 
 /// Work for the driver other than sending.

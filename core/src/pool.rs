@@ -2,7 +2,7 @@
 
 use crate::ledger::{Frontier, RefState, Verdict};
 use crate::time::{Duration, Instant};
-use crate::types::{ReplicaId, Slot};
+use crate::types::{Height, ReplicaId, Slot};
 use crate::vertex::{SignedVertex, VertexId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,13 +34,27 @@ struct Pending {
     order: u64,
 }
 
+/// A vertex without a last verdict, with what is asked of it most often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Open {
+    height: Height,
+    id: VertexId,
+    prev: VertexId,
+}
+
+impl Open {
+    fn new(vertex: &SignedVertex) -> Self {
+        Self { height: vertex.body.height, id: vertex.id(), prev: vertex.body.prev.id }
+    }
+}
+
 /// The vertices held.
 #[derive(Clone, Debug)]
 pub struct Pool {
     quota: usize,
     held: BTreeMap<VertexId, Held>,
     /// Vertices without a last verdict by author, ascending by height.
-    open: Vec<Vec<VertexId>>,
+    open: Vec<Vec<Open>>,
     /// Authors that were seen to fork their chain.
     forked: Vec<bool>,
     /// With how long timers had been held back when each became pending.
@@ -131,7 +145,7 @@ impl Pool {
 
     /// The vertices of an author without a last verdict, ascending by height.
     pub fn open_of(&self, author: ReplicaId) -> impl DoubleEndedIterator<Item = &Held> {
-        self.open[author.index()].iter().map(|id| &self.held[id])
+        self.open[author.index()].iter().map(|open| &self.held[&open.id])
     }
 
     /// Another held vertex of the same author and height: evidence of a fork. Only for a vertex that is dead where
@@ -142,8 +156,11 @@ impl Pool {
             let other = &held.vertex;
             other.author() == vertex.author() && other.body.height == vertex.body.height && other.id() != vertex.id()
         };
-        let settled = || self.held.values().find(is_rival).filter(|_| verdict == Verdict::Dead);
-        self.open_of(vertex.author()).find(is_rival).or_else(settled).map(|held| &held.vertex)
+        let settled = || if verdict == Verdict::Dead { self.held.values().find(is_rival) } else { None };
+        let this = Open::new(vertex);
+        let is_open = |open: &&Open| open.height == this.height && open.id != this.id;
+        let open = self.open[vertex.author().index()].iter().find(is_open).map(|open| &self.held[&open.id]);
+        open.or_else(settled).map(|held| &held.vertex)
     }
 
     /// Takes a vertex that is not held. `settled` if it has its last verdict already and is kept for a slot that
@@ -164,19 +181,21 @@ impl Pool {
             self.held.insert(id, held);
             return None;
         }
-        let (height, prev) = (held.vertex.body.height, held.vertex.body.prev.id);
-        let forks = self.open_of(author).any(|other| other.vertex.body.prev.id == prev);
-        self.forked[author.index()] |= forks;
+        let this = Open::new(&held.vertex);
         self.held.insert(id, held);
-        let open = &self.open[author.index()];
-        let at = open.partition_point(|other| (self.held[other].vertex.body.height, *other) < (height, id));
-        self.open[author.index()].insert(at, id);
+        let open = &mut self.open[author.index()];
+        self.forked[author.index()] |= open.iter().any(|other| other.prev == this.prev);
+        let at = open.partition_point(|other| *other < this);
+        open.insert(at, this);
         self.refresh_author(author, at, frontier, now);
         self.evict(author)
     }
 
     /// Keeps an author within its quota: what nobody listed and cannot be pending goes first, then the highest.
     fn evict(&mut self, author: ReplicaId) -> Option<Arc<SignedVertex>> {
+        if self.open[author.index()].len() <= self.quota {
+            return None; // listed or not
+        }
         let unlisted = |held: &&Held| held.listed == Slot(0);
         if self.open_of(author).filter(unlisted).count() <= self.quota {
             return None;
@@ -201,7 +220,7 @@ impl Pool {
     fn remove(&mut self, id: &VertexId) {
         self.unset_pending(id);
         if let Some(held) = self.held.remove(id) {
-            self.open[held.vertex.author().index()].retain(|other| other != id);
+            self.open[held.vertex.author().index()].retain(|other| other.id != *id);
         }
     }
 
@@ -211,7 +230,7 @@ impl Pool {
         if let Some(held) = self.held.get_mut(id) {
             held.settled = true;
             held.open_in = None;
-            self.open[held.vertex.author().index()].retain(|other| other != id);
+            self.open[held.vertex.author().index()].retain(|other| other.id != *id);
         }
     }
 
@@ -235,7 +254,7 @@ impl Pool {
     fn refresh_author(&mut self, author: ReplicaId, from: usize, frontier: &Frontier, now: Now) {
         let last = frontier.last_of(author);
         for at in from..self.open[author.index()].len() {
-            let id = self.open[author.index()][at];
+            let id = self.open[author.index()][at].id;
             let held = &self.held[&id];
             let body = &held.vertex.body;
             let follows = body.prev == last || self.held.get(&body.prev.id).is_some_and(|prev| prev.pending.is_some());
@@ -283,16 +302,16 @@ impl Pool {
         self.proposable.clear();
         self.changes += 1;
         self.open.iter_mut().for_each(Vec::clear);
-        for (id, held) in &mut self.held {
+        for held in self.held.values_mut() {
             held.pending = None;
             held.open_in = held.open_in.filter(|slot| executed < *slot);
             held.settled = matches!(frontier.judge(&held.vertex), Verdict::Duplicate | Verdict::Dead);
             if !held.settled {
-                self.open[held.vertex.author().index()].push(*id);
+                self.open[held.vertex.author().index()].push(Open::new(&held.vertex));
             }
         }
         for author in &mut self.open {
-            author.sort_by_key(|id| (self.held[id].vertex.body.height, *id));
+            author.sort_unstable();
         }
         self.refresh(frontier, now);
         self.enforce_quotas();
@@ -329,7 +348,7 @@ impl Pool {
     /// A slot was executed: vertices that only another batch for it listed are open to be proposed again.
     pub fn close(&mut self, slot: Slot) {
         let left: Vec<VertexId> =
-            self.open.iter().flatten().filter(|id| self.held[*id].open_in == Some(slot)).copied().collect();
+            self.open.iter().flatten().map(|open| open.id).filter(|id| self.held[id].open_in == Some(slot)).collect();
         left.iter().for_each(|id| self.set_open(id, None));
     }
 

@@ -1,15 +1,18 @@
-//! The asynchronous driver of the CretoAI core. **Nothing is built here yet.**
+//! The asynchronous driver of the CretoAI core: the same [`cretoai_core`] state machine that the simulator runs, against
+//! the real world.
 //!
-//! This crate will run the same [`cretoai_core`] state machine that the simulator runs, against the
-//! real world instead of a simulated one:
-//!
-//! - a driver loop that feeds messages, timer expiries and completed work into the replica, and carries
-//!   out what the replica asks for, in the order it asks for it;
-//! - a transport over QUIC, with one long-lived stream per peer and class of message;
-//! - storage with group commit, which reports a record durable only when it is;
-//! - a pool of threads that verifies signatures before a message may reach the replica;
-//! - metrics.
-//!
-//! It will decide nothing about the protocol: what a replica may say, and when, is the core's business.
-//! Until it exists, this crate exports no items, so that nothing can be built on an empty promise.
+//! It decides nothing about the protocol: what a replica may say, and when, is the core's business. What it owes the
+//! core stands in `docs/protocol.md` (A9, G1 to G6): inputs in order, records durable before what waits for them
+//! leaves, work carried out in the order in which it is given out.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod driver;
+pub mod env;
+pub mod store;
+pub mod transport;
+
+#[cfg(feature = "quic")]
+pub mod quic;
+#[cfg(feature = "signatures")]
+pub mod signatures;

@@ -17,6 +17,7 @@ mod spammer;
 mod time_liar;
 mod twin;
 
+use crate::crypto::Pen;
 use crate::plan::Behaviour;
 use crate::rng::Rng;
 use cretoai_core::committee::{Committee, ReplicaSet};
@@ -66,7 +67,7 @@ pub struct Stage<'a> {
     /// The chain.
     pub chain: &'a Arc<Chain>,
     /// Its key.
-    pub signer: &'a dyn Signer,
+    pub signer: &'a dyn Pen,
     /// The same key, as another chain uses it.
     pub abroad: &'a dyn Signer,
     /// Its dice.
@@ -145,8 +146,8 @@ pub fn new(behaviour: &Behaviour) -> Box<dyn Adversary> {
         Behaviour::CrashStop { at_us } => Box::new(silent::Silent::from(*at_us)),
         Behaviour::EquivocatingPrimary { per_mille, half } => Box::new(equivocator::Equivocator::new(*per_mille, half)),
         Behaviour::DoubleVoter => Box::new(double_voter::DoubleVoter::default()),
-        Behaviour::Twin { first, change_every_us, both_per_mille } => {
-            Box::new(twin::Twin::new(first, *change_every_us, *both_per_mille))
+        Behaviour::Twin { first, change_every_us, turns, both_per_mille } => {
+            Box::new(twin::Twin::new(first, *change_every_us, turns, *both_per_mille))
         }
         Behaviour::Delayer { kinds, delay_us, jitter_us } => {
             Box::new(gatekeeper::Delayer::new(kinds, *delay_us, *jitter_us))
@@ -158,7 +159,9 @@ pub fn new(behaviour: &Behaviour) -> Box<dyn Adversary> {
         Behaviour::NewViewLiar { lie } => Box::new(liar::NewViewLiar::new(*lie)),
         Behaviour::ViewChangeLiar { lie } => Box::new(liar::ViewChangeLiar::new(*lie)),
         Behaviour::ViewSpammer { period_us } => Box::new(spammer::ViewSpammer::new(*period_us)),
-        Behaviour::Flooder { per_second, to, kinds } => Box::new(spammer::Flooder::new(*per_second, to, kinds)),
+        Behaviour::Flooder { per_second, to, kinds, forged_per_mille } => {
+            Box::new(spammer::Flooder::new(*per_second, to, kinds, *forged_per_mille))
+        }
         Behaviour::Replayer { per_mille, delay_us } => Box::new(spammer::Replayer::new(*per_mille, *delay_us)),
         Behaviour::Forger { per_mille } => Box::new(spammer::Forger::new(*per_mille)),
         Behaviour::DagLiar { per_mille } => Box::new(dag_liar::DagLiar::new(*per_mille)),

@@ -11,12 +11,20 @@ use cretoai_core::config::{ChainId, Scheme};
 use cretoai_core::hashed::Hashed;
 use cretoai_core::ledger::EPOCH;
 use cretoai_core::request::{Caller, ClientRequest, Request, RequestId};
-use cretoai_core::signature::{Signature, SignatureVerifier, Signer, SigningContext};
+use cretoai_core::signature::{Signature, SignatureVerifier, Signer, SigningContext, Statement};
 use cretoai_core::types::ReplicaId;
 use std::fmt;
 use std::sync::Arc;
 
 pub use simulated::{Mix, mix};
+
+/// What signs as one replica and has more than one signature for a statement. A liar may use it; honest replicas sign
+/// with hand 0, which is what [`Signer`] does.
+pub trait Pen: Signer {
+    /// The signature on a statement with another hand: other bytes, and valid all the same. A scheme with a single
+    /// valid signature for each statement gives that.
+    fn sign_with(&self, hand: u64, statement: Statement<'_>) -> Signature;
+}
 
 /// The secrets of all replicas, from which everything else is made.
 pub struct Keys {
@@ -74,6 +82,12 @@ impl Keys {
     /// What signs as one replica.
     #[must_use]
     pub fn signer(&self, chain: ChainId, id: ReplicaId) -> Box<dyn Signer> {
+        self.pen(chain, id)
+    }
+
+    /// The same for one that may sign with other hands.
+    #[must_use]
+    pub fn pen(&self, chain: ChainId, id: ReplicaId) -> Box<dyn Pen> {
         let context = context(chain);
         match &self.scheme {
             Secrets::Simulated(secrets) => Box::new(simulated::Pen::new(secrets, context, id)),
@@ -124,7 +138,6 @@ impl Keys {
 mod tests {
     use super::*;
     use cretoai_core::hash::Digest;
-    use cretoai_core::signature::Statement;
     use cretoai_core::types::{Slot, View};
     use cretoai_core::vote::{Phase, Vote};
 
@@ -148,6 +161,25 @@ mod tests {
             assert!(!check(1, 5, &Signature::new(&[0; 16])), "{crypto:?}: rubbish");
             let elsewhere = keys.verifier(Digest([2; 32]));
             assert!(!elsewhere.verify(ReplicaId(1), Statement::Vote(&vote(5)), &signature), "{crypto:?}: other chain");
+        }
+    }
+
+    #[test]
+    fn a_statement_has_many_valid_signatures_where_the_scheme_allows_it() {
+        for (crypto, distinct) in [(Crypto::Simulated, 3), (Crypto::Ed25519, 1), (Crypto::MlDsa87, 3)] {
+            let keys = Keys::new(crypto, 3, 2);
+            let chain = Digest([1; 32]);
+            let (pen, verifier) = (keys.pen(chain, ReplicaId(1)), keys.verifier(chain));
+            let (due, other) = (vote(5), vote(6));
+            let signatures: Vec<_> = (0..3).map(|hand| pen.sign_with(hand, Statement::Vote(&due))).collect();
+            assert_eq!(signatures[0], pen.sign(Statement::Vote(&due)), "{crypto:?}: hand 0 is the usual one");
+            let bytes: std::collections::BTreeSet<_> = signatures.iter().map(Signature::bytes).collect();
+            assert_eq!(bytes.len(), distinct, "{crypto:?}");
+            for signature in &signatures {
+                assert!(verifier.verify(ReplicaId(1), Statement::Vote(&due), signature), "{crypto:?}");
+                assert!(!verifier.verify(ReplicaId(1), Statement::Vote(&other), signature), "{crypto:?}");
+                assert!(!verifier.verify(ReplicaId(0), Statement::Vote(&due), signature), "{crypto:?}");
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! expectations.
 
 use cretoai_core::hash::Digest;
+use cretoai_core::time::Instant;
 use cretoai_core::types::{ReplicaId, Slot, View};
 
 /// What is known about a slot.
@@ -17,6 +18,8 @@ pub struct SlotFacts {
     pub proposed_in: Option<View>,
     /// A hash of what is to be executed, by whoever executed first.
     pub execution: Option<u64>,
+    /// Its effective time, by whoever executed last; O1 sees to it that it is everybody's.
+    pub time: Option<Instant>,
     /// A hash of the results, by whoever had them first.
     pub results: Option<u64>,
     /// The operations that execute, as a range of `Facts::executed`.

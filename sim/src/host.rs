@@ -3,6 +3,7 @@
 use crate::app::Tally;
 use crate::clock::Clock;
 use crate::disk::Disk;
+use crate::inbox::Inbox;
 use cretoai_core::application::Application;
 use cretoai_core::bytes::Bytes;
 use cretoai_core::hash::Digest;
@@ -34,6 +35,8 @@ pub enum Waiting {
     Letter(u32),
     /// A request, by the number of the operation.
     Request(u32),
+    /// A message that nobody accepts: to find that out is all there is to do.
+    Junk,
 }
 
 /// An application's state as it was after a checkpoint slot, in chunks with their hashes.
@@ -85,7 +88,7 @@ pub struct Host {
     /// When it has finished what it is computing.
     pub busy_until: u64,
     /// What waits until then, or until it is resumed.
-    pub inbox: VecDeque<Waiting>,
+    pub inbox: Inbox,
     /// Whether an entry in the schedule will wake it.
     pub will_wake: bool,
     /// Slots that the application has executed, and is not yet done with.
@@ -121,7 +124,7 @@ impl Host {
             alarm: None,
             armed_for: Instant::GENESIS,
             busy_until: 0,
-            inbox: VecDeque::new(),
+            inbox: Inbox::default(),
             will_wake: false,
             executing: VecDeque::new(),
             app_busy_until: 0,

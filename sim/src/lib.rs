@@ -11,6 +11,7 @@ pub mod disk;
 mod expectations;
 pub mod facts;
 pub mod host;
+pub mod inbox;
 pub mod meta;
 pub mod network;
 pub mod observe;

@@ -84,6 +84,8 @@ pub struct Plan {
     pub without: Vec<String>,
     /// The oracle that has to fail, such as `O1`: the run passes if it does. For tests of the tests.
     pub must_fail: Option<String>,
+    /// Words that must be in what that oracle says; any will do when absent.
+    pub must_say: Option<String>,
 }
 
 /// The timeouts of a replica (`docs/protocol.md` T2, T16).
@@ -242,6 +244,7 @@ impl Default for Plan {
             expectations: Vec::new(),
             without: Vec::new(),
             must_fail: None,
+            must_say: None,
         }
     }
 }

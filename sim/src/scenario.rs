@@ -38,6 +38,7 @@ pub struct Scenario {
     /// Whether more than f of its replicas may be Byzantine.
     pub allow_more_than_f: bool,
     must_fail: Option<String>,
+    must_say: Option<String>,
     base: Base,
 }
 
@@ -94,7 +95,7 @@ impl Scenario {
             check::must_fail(oracle).map_err(with_line)?;
         }
         let given = parse::tables(text).remove("plan");
-        for key in ["name", "must_fail"] {
+        for key in ["name", "must_fail", "must_say"] {
             if given.as_ref().is_some_and(|given| given.get(key).is_some()) {
                 let error = LoadError::at(format!("plan.{key}"), None, "a scenario does not say this about its plan");
                 let remedy = if key == "name" {
@@ -121,6 +122,7 @@ impl Scenario {
             text: text.to_owned(),
             allow_more_than_f: values.allow_more_than_f,
             must_fail: values.must_fail,
+            must_say: values.must_say,
             base,
         };
         // What is wrong with every plan of it shows in that of any seed.
@@ -178,7 +180,8 @@ impl Scenario {
     }
 
     fn named(&self, plan: Plan) -> Plan {
-        Plan { name: self.name.clone(), must_fail: self.must_fail.clone(), ..plan }
+        let (must_fail, must_say) = (self.must_fail.clone(), self.must_say.clone());
+        Plan { name: self.name.clone(), must_fail, must_say, ..plan }
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Tallies {
     pub sent: [u64; KINDS],
     /// Messages that did not pass verification.
     pub forged: u64,
+    /// Messages that their receivers dropped because too much of their senders waited.
+    pub throttled: u64,
     ignored: [u64; REASONS.len()],
     /// Crashes.
     pub crashes: u64,

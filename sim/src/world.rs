@@ -14,6 +14,7 @@ mod tests;
 
 use crate::adversary::Adversary;
 use crate::crypto::Keys;
+use crate::crypto::Pen;
 use crate::facts::Facts;
 use crate::host::Host;
 use crate::meta::Meta;
@@ -64,7 +65,7 @@ struct Letter {
 #[derive(Debug)]
 struct Seat {
     adversary: Box<dyn Adversary>,
-    signer: Box<dyn Signer>,
+    signer: Box<dyn Pen>,
     /// The same key in another chain.
     abroad: Box<dyn Signer>,
     puppets: Vec<usize>,

@@ -36,3 +36,19 @@ fn every_scenario_of_the_library_passes() {
     }
     assert!(complaints.is_empty(), "{complaints}");
 }
+
+#[test]
+fn the_documentation_says_what_each_scenario_is_for() {
+    let document = include_str!("../../docs/scenarios.md");
+    let (_, behind) = document.split_once("\n## What the library covers\n").expect("there is such a chapter");
+    let chapter = behind.split("\n## ").next().unwrap_or_default();
+    let rows = chapter.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
+    let named: Vec<&str> = rows.flat_map(|(_, names)| names.split('`').skip(1).step_by(2)).collect();
+    let known: Vec<&str> = LIBRARY.iter().map(|(name, _)| *name).collect();
+    let missing = known.iter().filter(|name| !named.contains(name));
+    let missing = missing.map(|name| format!("docs/scenarios.md does not say what {name} is for"));
+    let strangers = named.iter().filter(|name| !known.contains(name));
+    let strangers = strangers.map(|name| format!("docs/scenarios.md speaks of {name}, which does not exist"));
+    let complaints: Vec<String> = missing.chain(strangers).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}

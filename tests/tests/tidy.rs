@@ -24,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cretoai-core", &[]),
     ("cretoai-runtime", &["cretoai-core"]),
     ("cretoai-sim", &["cretoai-core"]),
-    ("cretoai-node", &["cretoai-runtime"]),
+    ("cretoai-node", &["cretoai-core", "cretoai-runtime"]),
     ("cretoai-tests", &["cretoai-core", "cretoai-runtime", "cretoai-sim", "cretoai-node"]),
     ("cretoai-benches", &["cretoai-core", "cretoai-runtime", "cretoai-sim"]),
 ];

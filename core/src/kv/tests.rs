@@ -68,7 +68,7 @@ fn every_request_has_a_result_even_one_that_is_no_operation() {
     let trailing = Bytes([put.0.as_slice(), &[0]].concat());
     let get = KvOp::Get { key: bytes("a") }.encode();
     let requests = [Bytes(vec![99]), get.clone(), put, trailing, get].map(request).to_vec();
-    let results = KvStore::new().execute(&Execution { slot: Slot(1), time: Instant(0), requests });
+    let results = KvStore::new().execute(&Execution { slot: Slot(1), time: Instant(0), requests, listed: Vec::new() });
     let results: Vec<_> = results.iter().map(|result| KvResult::decode(&result.0).unwrap()).collect();
     let value = KvResult::Value(Some(bytes("b")));
     assert_eq!(results, [KvResult::Malformed, KvResult::Value(None), KvResult::Stored, KvResult::Malformed, value]);

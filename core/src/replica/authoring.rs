@@ -275,10 +275,17 @@ impl Replica {
             return None;
         }
         let quarter = self.timers.timeout().over(4);
-        let due = |(since, _, id): &crate::pool::PendingKey| {
+        let mut next = None;
+        for (since, _, id) in self.pool.proposable() {
             let forwarded = self.pool.get(id).expect("pending vertices are held").forwarded;
-            (forwarded < 2).then(|| self.timers.since_view(*since) + quarter.times(1 + u64::from(forwarded)))
-        };
-        self.pool.proposable().iter().filter_map(due).min()
+            if forwarded < 2 {
+                let due = self.timers.since_view(*since) + quarter.times(1 + u64::from(forwarded));
+                next = next.min(Some(due)).or(Some(due));
+            }
+            if forwarded == 0 {
+                break; // those behind it became pending later
+            }
+        }
+        next
     }
 }

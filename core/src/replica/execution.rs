@@ -119,7 +119,9 @@ impl Replica {
         let done = self.finalize(slot);
         let requests = done.fates.iter().filter(|listed| listed.fate == Fate::Executes);
         let requests = requests.map(|listed| listed.request.clone()).collect();
-        out.task(Task::Execute(Execution { slot, time: done.time, requests }));
+        let body = |id| self.pool.get(id).expect("held").vertex.clone();
+        let listed = done.verdicts.iter().map(|(id, verdict)| (body(id), *verdict)).collect();
+        out.task(Task::Execute(Execution { slot, time: done.time, requests, listed }));
         self.execution.in_flight.push_back((slot, done.fates));
         true
     }

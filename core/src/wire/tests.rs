@@ -3,6 +3,7 @@ use crate::batch::Batch;
 use crate::bytes::Bytes;
 use crate::certificate::{Certificate, CertificateSet, Claim};
 use crate::checkpoint::{CheckpointCertificate, CheckpointVote};
+use crate::config::Scheme;
 use crate::evidence::Evidence;
 use crate::hash::Digest;
 use crate::hashed::Hashed;

@@ -27,6 +27,12 @@ impl Stage<'_> {
         self.sign(vote, |vote| Statement::Vote(vote))
     }
 
+    /// The same, with another signature on it where the scheme has more than one.
+    pub(super) fn vote_with(&self, hand: u64, body: Vote) -> Message {
+        let signature = self.signer.sign_with(hand, Statement::Vote(&body));
+        Message::Vote(Signed { signer: self.id, body, signature })
+    }
+
     pub(super) fn propose(&self, view: View, slot: Slot, batch: Batch) -> (Digest, Message) {
         let batch = Arc::new(Hashed::new(batch));
         let vote = self.signed_vote(Vote::one(Phase::Prepare, view, slot, batch.digest()));

@@ -17,7 +17,7 @@ use cretoai_core::time::Instant;
 use cretoai_core::types::{Height, ReplicaId, Slot, View};
 use cretoai_core::verify::Verified;
 use cretoai_core::vertex::{Link, Reference, SignedVertex, Vertex};
-use cretoai_core::vote::Phase;
+use cretoai_core::vote::{Phase, Vote};
 use std::sync::Arc;
 
 /// More bytes than a vertex may have.
@@ -117,13 +117,13 @@ impl Script {
                 let batch = self.batch(stage, batch);
                 stage.propose(View(*view), Slot(*slot), batch).1
             }
-            ScriptAction::Prepare { view, slot, batch } => {
+            ScriptAction::Prepare { view, slot, batch, hand } => {
                 let digest = self.digest(stage, batch);
-                stage.vote(Phase::Prepare, View(*view), Slot(*slot), digest)
+                stage.vote_with(*hand, Vote::one(Phase::Prepare, View(*view), Slot(*slot), digest))
             }
-            ScriptAction::Commit { view, slot, batch } => {
+            ScriptAction::Commit { view, slot, batch, hand } => {
                 let digest = self.digest(stage, batch);
-                stage.vote(Phase::Commit, View(*view), Slot(*slot), digest)
+                stage.vote_with(*hand, Vote::one(Phase::Commit, View(*view), Slot(*slot), digest))
             }
             ScriptAction::Checkpoint { slot } => {
                 let body = CheckpointVote { slot: Slot(*slot), state: stage.some_digest() };

@@ -1,6 +1,6 @@
 //! Adversaries that say too much: views without end, floods, replays, forgeries.
 
-use super::{Adversary, Stage};
+use super::{Adversary, Stage, whole};
 use crate::plan::Kind;
 use crate::rules::set_or_all;
 use cretoai_core::bytes::Bytes;
@@ -8,6 +8,7 @@ use cretoai_core::committee::{ReplicaSet, singleton};
 use cretoai_core::message::{
     FetchItem, MAX_FETCH, Message, NewView, NewViewMessage, STATUS_PENDING, Signed, Status, ViewChange,
 };
+use cretoai_core::outbox::Envelope;
 use cretoai_core::request::{ClientRequest, Request};
 use cretoai_core::signature::{Signature, Statement};
 use cretoai_core::types::{Height, ReplicaId, Slot, View};
@@ -69,15 +70,16 @@ pub(super) struct Flooder {
     period: u64,
     to: ReplicaSet,
     kinds: Vec<Kind>,
+    forged_per_mille: u32,
     height: u64,
 }
 
 impl Flooder {
-    pub(super) fn new(per_second: u32, to: &[u16], kinds: &[Kind]) -> Self {
+    pub(super) fn new(per_second: u32, to: &[u16], kinds: &[Kind], forged_per_mille: u32) -> Self {
         let all = [Kind::Prepare, Kind::Commit, Kind::Vertex, Kind::Status, Kind::Fetch];
         let kinds = if kinds.is_empty() { all.to_vec() } else { kinds.to_vec() };
         let period = 1_000_000_000 / u64::from(per_second.max(1));
-        Self { period, to: set_or_all(to), kinds, height: 0 }
+        Self { period, to: set_or_all(to), kinds, forged_per_mille, height: 0 }
     }
 
     fn junk(&mut self, stage: &mut Stage<'_>) -> Message {
@@ -134,7 +136,13 @@ impl Adversary for Flooder {
     }
 
     fn wakes(&mut self, stage: &mut Stage<'_>) {
-        let junk = self.junk(stage);
+        let mut junk = self.junk(stage);
+        if let Message::Vote(vote) = &mut junk
+            && self.forged_per_mille > 0
+            && stage.rng.chance(self.forged_per_mille)
+        {
+            vote.signature = Signature::new(&stage.some_digest().0[..16]);
+        }
         stage.say(self.to & stage.others(), junk);
         stage.wakes.push(stage.now + self.period);
     }
@@ -201,6 +209,20 @@ impl Forger {
 }
 
 impl Adversary for Forger {
+    fn sends(&mut self, stage: &mut Stage<'_>, _puppet: usize, envelope: Envelope) {
+        let again = match &envelope.message {
+            Message::Vote(vote) if stage.rng.chance(self.per_mille) => Some(vote.body.clone()),
+            _ => None,
+        };
+        let to = whole(envelope.to);
+        stage.say(to, envelope.message);
+        if let Some(body) = again {
+            let hand = stage.rng.next_u64();
+            let message = stage.vote_with(hand, body);
+            stage.say(to, message);
+        }
+    }
+
     fn receives(&mut self, stage: &mut Stage<'_>, _from: ReplicaId, message: &Verified<Message>) -> u32 {
         if let Message::Vote(vote) = message.get()
             && stage.rng.chance(self.per_mille)

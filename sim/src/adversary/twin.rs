@@ -13,19 +13,26 @@ use cretoai_core::verify::Verified;
 pub(super) struct Twin {
     fixed: Option<ReplicaSet>,
     period: u64,
+    turns: Vec<ReplicaSet>,
+    /// How often the others were divided.
+    divided: usize,
     both_per_mille: u32,
     /// Who is connected to each of them.
     sides: [ReplicaSet; 2],
 }
 
 impl Twin {
-    pub(super) fn new(first: &[u16], change_every_us: u64, both_per_mille: u32) -> Self {
+    pub(super) fn new(first: &[u16], change_every_us: u64, turns: &[Vec<u16>], both_per_mille: u32) -> Self {
         let fixed = (!first.is_empty()).then(|| set_or_all(first));
-        Self { fixed, period: change_every_us.saturating_mul(1000), both_per_mille, sides: [0; 2] }
+        let turns = turns.iter().map(|first| set_or_all(first)).collect();
+        let period = change_every_us.saturating_mul(1000);
+        Self { fixed, period, turns, divided: 0, both_per_mille, sides: [0; 2] }
     }
 
     fn divide(&mut self, stage: &mut Stage<'_>) {
-        let first = self.fixed.take().unwrap_or_else(|| stage.some_others());
+        let turn = self.turns.get(self.divided % self.turns.len().max(1)).copied();
+        let first = self.fixed.take().or(turn).unwrap_or_else(|| stage.some_others());
+        self.divided += 1;
         self.sides = [first, stage.others() & !first];
         for id in stage.committee().members() {
             if stage.rng.chance(self.both_per_mille) {

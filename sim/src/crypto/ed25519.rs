@@ -45,6 +45,12 @@ impl Signer for Pen {
     }
 }
 
+impl super::Pen for Pen {
+    fn sign_with(&self, _hand: u64, statement: Statement<'_>) -> Signature {
+        self.sign(statement)
+    }
+}
+
 /// Checks everybody's signatures, and those of callers.
 #[derive(Debug)]
 pub(super) struct Glasses {

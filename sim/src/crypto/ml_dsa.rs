@@ -46,8 +46,16 @@ impl fmt::Debug for Pen {
 
 impl Signer for Pen {
     fn sign(&self, statement: Statement<'_>) -> Signature {
+        super::Pen::sign_with(self, 0, statement)
+    }
+}
+
+impl super::Pen for Pen {
+    fn sign_with(&self, hand: u64, statement: Statement<'_>) -> Signature {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&hand.to_le_bytes());
         let bytes = statement.signing_bytes(self.context, self.id);
-        let signature = self.key.try_sign_with_seed(&[0; 32], &bytes, &[]);
+        let signature = self.key.try_sign_with_seed(&seed, &bytes, &[]);
         Signature::new(&signature.expect("the context string is short"))
     }
 }

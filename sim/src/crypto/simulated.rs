@@ -164,6 +164,13 @@ fn tag(mut head: Mix, statement: Statement<'_>) -> [u8; 16] {
 /// The first word of a vote for one slot. No bytes of another statement begin like this: they begin with its kind.
 const ONE_SLOT: u64 = u64::MAX << 1;
 
+/// The tag with a hand other than 0. The hand is signed too: whoever has no secret cannot make another one out of it.
+fn tag_with(hand: &[u8], head: Mix, statement: Statement<'_>) -> [u8; 16] {
+    let mut mix = statement.write_behind(head);
+    mix.bytes(hand);
+    flat(mix.finish())
+}
+
 fn flat([a, b]: [u64; 2]) -> [u8; 16] {
     (u128::from(a) << 64 | u128::from(b)).to_be_bytes()
 }
@@ -189,6 +196,16 @@ impl Signer for Pen {
     }
 }
 
+impl super::Pen for Pen {
+    fn sign_with(&self, hand: u64, statement: Statement<'_>) -> Signature {
+        if hand == 0 {
+            return self.sign(statement);
+        }
+        let hand = hand.to_le_bytes();
+        Signature::new(&[tag_with(&hand, self.0, statement).as_slice(), hand.as_slice()].concat())
+    }
+}
+
 /// Checks everybody's tags.
 pub(super) struct Glasses {
     secrets: Arc<Secrets>,
@@ -210,7 +227,12 @@ impl fmt::Debug for Glasses {
 
 impl SignatureVerifier for Glasses {
     fn verify(&self, signer: ReplicaId, statement: Statement<'_>, signature: &Signature) -> bool {
-        self.heads.get(signer.index()).is_some_and(|head| tag(*head, statement) == signature.bytes())
+        let Some(head) = self.heads.get(signer.index()) else { return false };
+        match signature.bytes().split_at_checked(16) {
+            Some((bytes, [])) => tag(*head, statement) == bytes,
+            Some((bytes, hand)) => hand.len() == 8 && tag_with(hand, *head, statement) == bytes,
+            None => false,
+        }
     }
 
     fn verify_caller(&self, caller: &Caller, id: RequestId, signature: &Signature) -> bool {

@@ -2,6 +2,7 @@
 
 use super::Finding;
 use crate::crypto::mix;
+use cretoai_core::batch::NULL_BATCH;
 use cretoai_core::certificate::Certificate;
 use cretoai_core::checkpoint::CheckpointCertificate;
 use cretoai_core::config::Chain;
@@ -148,7 +149,7 @@ impl Certificates {
         self.selected(message, &what)
     }
 
-    /// For each slot the claim of the highest view is certified, and is what is proposed.
+    /// For each slot the claim of the highest view is certified, and is what is proposed; the others are NULL.
     fn selected(&mut self, message: &NewViewMessage, what: &str) -> Finding {
         let body = &message.signed.body;
         let claims: Vec<_> = message.view_changes.iter().flat_map(|signed| signed.body.prepared.clone()).collect();
@@ -165,6 +166,16 @@ impl Certificates {
             };
             self.votes(&Arc::clone(proof), Phase::Prepare)?;
         }
-        Ok(())
+        // Up to the last claim, what nobody claims is NULL; behind it there is nothing.
+        let last = claims.iter().map(|claim| claim.slot).max().unwrap_or(body.stable).max(body.stable);
+        let slots = body.stable.0 + 1..=last.0;
+        if !body.proposals.iter().map(|(slot, _)| slot.0).eq(slots) {
+            return Err(format!("{what} that proposes other slots than those from {} to {last}", body.stable));
+        }
+        let is_claimed = |slot: Slot| claims.iter().any(|claim| claim.slot == slot);
+        match body.proposals.iter().find(|(slot, digest)| *digest != NULL_BATCH && !is_claimed(*slot)) {
+            Some((slot, _)) => Err(format!("{what} that fills {slot}, which nobody claims")),
+            None => Ok(()),
+        }
     }
 }

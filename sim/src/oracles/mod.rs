@@ -158,7 +158,7 @@ impl Oracles {
     pub fn executes(&mut self, id: ReplicaId, execution: &Execution, facts: &mut Facts, clients: &mut Clients) -> bool {
         let finding = self.durability.executes(id, execution.slot);
         self.judge(5, finding);
-        let finding = self.order.executes(id, execution);
+        let finding = self.order.executes(id, execution, facts);
         self.judge(2, finding);
         let finding = agreement::executes(id, execution, facts);
         self.judge(1, finding.map(|_| ()));

@@ -5,10 +5,12 @@ use crate::crypto::mix;
 use crate::disk::Snapshot;
 use crate::facts::Facts;
 use crate::workload::Clients;
+use cretoai_core::batch::NULL_BATCH;
 use cretoai_core::bytes::Bytes;
 use cretoai_core::checkpoint::CheckpointVote;
 use cretoai_core::hash::Digest;
 use cretoai_core::outbox::Execution;
+use cretoai_core::time::Instant;
 use cretoai_core::types::{ReplicaId, Slot};
 use std::collections::BTreeMap;
 
@@ -27,15 +29,15 @@ impl Order {
         Self { last: vec![Slot(0); usize::from(n)], certified: BTreeMap::new(), foreign: BTreeMap::new() }
     }
 
-    /// A replica executes a slot, which must be the next one.
-    pub(super) fn executes(&mut self, id: ReplicaId, execution: &Execution) -> Finding {
+    /// A replica executes a slot, which must be the next one, and later than the last one unless it is NULL.
+    pub(super) fn executes(&mut self, id: ReplicaId, execution: &Execution, facts: &mut Facts) -> Finding {
         let last = &mut self.last[id.index()];
         let due = last.next();
         *last = execution.slot;
-        if execution.slot == due {
-            return Ok(());
+        if execution.slot != due {
+            return Err(format!("{id} executes {} where {due} is due", execution.slot));
         }
-        Err(format!("{id} executes {} where {due} is due", execution.slot))
+        time(id, execution, facts)
     }
 
     /// A slot is executed for the first time. None of its requests may have been executed in another.
@@ -97,6 +99,25 @@ impl Order {
     }
 }
 
+/// The effective time of a slot (`docs/protocol.md` F5): that of the slot before if it is NULL, and a later one if not.
+/// Also behind a state that was taken over: what others know of the slot before is what that state says.
+fn time(id: ReplicaId, execution: &Execution, facts: &mut Facts) -> Finding {
+    let (slot, time) = (execution.slot, execution.time);
+    let before = if slot == Slot(1) { Some(Instant::GENESIS) } else { facts.slot(slot.minus(1)).time };
+    let facts = facts.slot(slot);
+    facts.time = Some(time);
+    let is_null = facts.decided == Some(NULL_BATCH);
+    match before {
+        Some(before) if is_null && time != before => {
+            Err(format!("{id} executes {slot}, which is NULL, at {} ns and not at {} ns", time.0, before.0))
+        }
+        Some(before) if !is_null && time <= before => {
+            Err(format!("{id} executes {slot} at {} ns, which is not later than {} ns", time.0, before.0))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The results of a slot at a replica, which must be everybody's, also after a restart.
 pub(super) fn results(id: ReplicaId, slot: Slot, results: &[Bytes], facts: &mut Facts) -> Finding {
     let hash = |hash, result: &Bytes| {
@@ -109,5 +130,26 @@ pub(super) fn results(id: ReplicaId, slot: Slot, results: &[Bytes], facts: &mut 
     match facts.slot(slot).results.replace(found) {
         Some(known) if known != found => Err(format!("{id} has other results for {slot} than others, or than before")),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(decided: Option<Digest>, at: u64) -> Finding {
+        let mut facts = Facts::default();
+        let execution =
+            |slot, time| Execution { slot: Slot(slot), time: Instant(time), requests: vec![], listed: vec![] };
+        time(ReplicaId(0), &execution(1, 5), &mut facts).expect("the first slot is later than genesis");
+        facts.slot(Slot(2)).decided = decided;
+        time(ReplicaId(0), &execution(2, at), &mut facts)
+    }
+
+    #[test]
+    fn time_rises_with_each_slot_and_stands_still_in_a_null_one() {
+        let batch = Some(Digest([7; 32]));
+        let verdicts = [4, 5, 6].map(|at| [judged(batch, at).is_ok(), judged(Some(NULL_BATCH), at).is_ok()]);
+        assert_eq!(verdicts, [[false, false], [false, true], [true, false]]);
     }
 }

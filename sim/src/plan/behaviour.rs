@@ -39,9 +39,12 @@ pub enum Behaviour {
         /// Who is connected to the first until the first change; random when empty.
         #[serde(default)]
         first: Vec<u16>,
-        /// How often the others are divided anew, at random; never when 0.
+        /// How often the others are divided anew; never when 0.
         #[serde(default)]
         change_every_us: u64,
+        /// Who is connected to the first then, one list after another and from the first again; random when empty.
+        #[serde(default)]
+        turns: Vec<Vec<u16>>,
         /// How often one of the others is connected to both.
         #[serde(default)]
         both_per_mille: u32,
@@ -113,6 +116,9 @@ pub enum Behaviour {
         /// Of these kinds (votes, vertices, STATUS and FETCH are known); of all of these when empty.
         #[serde(default)]
         kinds: Vec<Kind>,
+        /// How many of its votes have a wrong signature.
+        #[serde(default)]
+        forged_per_mille: u32,
     },
     /// It sends again what it received, to anyone and at any time, and from other senders too.
     Replayer {
@@ -263,6 +269,9 @@ pub enum ScriptAction {
         slot: u64,
         /// For what.
         batch: String,
+        /// With which of its hands: the same statement, and other bytes of the signature where the scheme has them.
+        #[serde(default)]
+        hand: u64,
     },
     /// A COMMIT.
     Commit {
@@ -272,6 +281,9 @@ pub enum ScriptAction {
         slot: u64,
         /// For what.
         batch: String,
+        /// With which of its hands: the same statement, and other bytes of the signature where the scheme has them.
+        #[serde(default)]
+        hand: u64,
     },
     /// A CHECKPOINT with a digest that is nobody's.
     Checkpoint {

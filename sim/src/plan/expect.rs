@@ -211,8 +211,11 @@ pub enum Metric {
     Transfers,
     /// Evidence stored by honest replicas, all together.
     Evidence,
-    /// Messages that nobody accepts, whatever their receivers know, and that were therefore dropped on the way.
+    /// Messages that nobody accepts, whatever their receivers know. To find that out takes `verify_ns`, and nothing else
+    /// comes of them.
     Forged,
+    /// Messages that their receivers dropped because too many of the same sender were waiting.
+    Throttled,
     /// The most slots, votes, view changes and vertices that an honest replica ever held, added up.
     PeakFootprint,
 }

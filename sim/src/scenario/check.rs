@@ -229,7 +229,7 @@ mod tests {
             error.contains("plan.without[0] = \"O15\": no oracle has this name; the oracles are O1 to O14"),
             "{error}"
         );
-        let say = ScriptAction::Prepare { view: 0, slot: 1, batch: "b".to_owned() };
+        let say = ScriptAction::Prepare { view: 0, slot: 1, batch: "b".to_owned(), hand: 0 };
         let steps = vec![ScriptStep { at_us: 0, to: Vec::new(), say }];
         let behaviour = Behaviour::Script { steps, batches: Vec::new(), honest: false };
         let error = problem(|plan| plan.byzantine = vec![Byzantine { replica: 0, behaviour }]);

@@ -14,6 +14,7 @@ library! {
     "demo"
     "swarm"
     "canary"
+    "driver"
     "aged-reference"
     "batch-of-nothing"
     "batch-of-too-many-vertices"

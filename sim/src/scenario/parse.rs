@@ -23,6 +23,8 @@ pub(super) struct Values {
     #[serde(default)]
     pub(super) must_fail: Option<String>,
     #[serde(default)]
+    pub(super) must_say: Option<String>,
+    #[serde(default)]
     pub(super) allow_more_than_f: bool,
     pub(super) swarm: Option<Swarm>,
     pub(super) plan: Option<Plan>,

@@ -67,6 +67,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("refs", 0, MANY),
     ("invented", 0, 1024),
     ("height", 0, i64::MAX),
+    ("hand", 0, i64::MAX),
     // Expectations.
     ("at_least", 0, i64::MAX),
     ("at_most", 0, i64::MAX),
@@ -88,6 +89,7 @@ const REPLICAS: &[&str] = &[
     "groups",
     "half",
     "twin.first",
+    "turns",
     "authors",
     "accused",
     "against",

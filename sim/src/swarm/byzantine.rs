@@ -64,6 +64,7 @@ fn behaviour(rng: &mut Rng, plan: &Plan, delay_us: u64) -> Behaviour {
         6..=8 => Behaviour::Twin {
             first: Vec::new(),
             change_every_us: *rng.pick(&[0, base_us, 3 * base_us]),
+            turns: Vec::new(),
             both_per_mille: *rng.pick(&[0, 300]),
         },
         9 => Behaviour::Delayer { kinds: kinds(rng, &VOTES), delay_us: rng.below(2 * base_us), jitter_us: delay_us },
@@ -77,7 +78,7 @@ fn behaviour(rng: &mut Rng, plan: &Plan, delay_us: u64) -> Behaviour {
         18 => Behaviour::ViewChangeLiar { lie: *rng.pick(&LIES) },
         19 => match rng.below(3) {
             0 => Behaviour::ViewSpammer { period_us: base_us / 2 },
-            1 => Behaviour::Flooder { per_second: 500, to: Vec::new(), kinds: Vec::new() },
+            1 => Behaviour::Flooder { per_second: 500, to: Vec::new(), kinds: Vec::new(), forged_per_mille: 300 },
             _ => Behaviour::Forger { per_mille: 100 },
         },
         20 => Behaviour::Replayer { per_mille: 100, delay_us: 3 * base_us },

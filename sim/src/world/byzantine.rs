@@ -3,6 +3,7 @@
 use super::{Run, Seat};
 use crate::adversary::{Adversary, Saying, Stage};
 use crate::host::{Mode, Waiting};
+use crate::inbox::Lane;
 use crate::schedule::Due;
 use cretoai_core::outbox::Envelope;
 use cretoai_core::types::ReplicaId;
@@ -54,7 +55,7 @@ impl Run<'_> {
         self.mail.get_mut(letter).copies += u32::try_from(chosen.len()).expect("a few");
         for puppet in chosen {
             if let Some(host) = self.seats[id].as_ref().map(|seat| seat.puppets[puppet]) {
-                self.hand(host, Waiting::Letter(letter));
+                self.hand(host, Lane::Peer(from.0), Waiting::Letter(letter));
             }
         }
         self.release(letter);
@@ -64,7 +65,7 @@ impl Run<'_> {
     pub(super) fn adversary_requested(&mut self, id: usize, op: u32) {
         let puppets = self.seats[id].as_ref().map_or(Vec::new(), |seat| seat.puppets.clone());
         for host in puppets {
-            self.hand(host, Waiting::Request(op));
+            self.hand(host, Lane::Clients, Waiting::Request(op));
         }
     }
 

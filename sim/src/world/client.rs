@@ -2,6 +2,7 @@
 
 use super::Run;
 use crate::host::Waiting;
+use crate::inbox::Lane;
 use crate::meta::Meta;
 use crate::observe::{State, What};
 use crate::plan::{Kind, Load};
@@ -150,7 +151,7 @@ impl Run<'_> {
         if self.seats[to.index()].is_some() {
             return self.adversary_requested(to.index(), op);
         }
-        self.hand(to.index(), Waiting::Request(op));
+        self.hand(to.index(), Lane::Clients, Waiting::Request(op));
     }
 
     /// A replica answers the clients.

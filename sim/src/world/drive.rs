@@ -3,6 +3,7 @@
 use super::Run;
 use crate::crypto::mix;
 use crate::host::{Completion, Mode, Waiting};
+use crate::inbox::Lane;
 use crate::observe::{State, What};
 use crate::probes::Probe;
 use crate::schedule::Due;
@@ -10,16 +11,23 @@ use cretoai_core::input::{Ignored, Input};
 
 impl Run<'_> {
     /// Gives a machine something to do, now or when it has time.
-    pub(super) fn hand(&mut self, host: usize, waiting: Waiting) {
+    pub(super) fn hand(&mut self, host: usize, lane: Lane, waiting: Waiting) {
         let machine = &mut self.hosts[host];
         match machine.mode {
             Mode::Up if machine.busy_until <= self.now && machine.inbox.is_empty() => self.process(host, waiting),
             Mode::Up => {
-                machine.inbox.push_back(waiting);
+                self.put_by(host, lane, waiting);
                 self.wake_later(host);
             }
-            Mode::Paused => machine.inbox.push_back(waiting),
+            Mode::Paused => self.put_by(host, lane, waiting),
             Mode::Down | Mode::Dead(_) => self.discard(waiting),
+        }
+    }
+
+    fn put_by(&mut self, host: usize, lane: Lane, waiting: Waiting) {
+        if let Err(waiting) = self.hosts[host].inbox.push(lane, waiting) {
+            self.tallies.throttled += 1;
+            self.discard(waiting);
         }
     }
 
@@ -49,7 +57,9 @@ impl Run<'_> {
             return;
         }
         machine.will_wake = false;
-        if let Some(waiting) = machine.inbox.pop_front_if(|_| machine.mode == Mode::Up) {
+        if machine.mode == Mode::Up
+            && let Some(waiting) = machine.inbox.pop()
+        {
             self.process(host, waiting);
         }
         let machine = &self.hosts[host];
@@ -62,6 +72,7 @@ impl Run<'_> {
         match waiting {
             Waiting::Letter(letter) => self.step_letter(host, letter),
             Waiting::Request(op) => self.step_request(host, op),
+            Waiting::Junk => self.spend(host, 1),
         }
     }
 

@@ -108,7 +108,7 @@ impl Run<'_> {
         machine.lose_memory();
         machine.incarnation = (machine.incarnation + 1) % (MAX_INDEX - 1);
         let id = machine.id;
-        let waiting: Vec<_> = machine.inbox.drain(..).collect();
+        let waiting = machine.inbox.drain();
         waiting.into_iter().for_each(|waiting| self.discard(waiting));
         self.oracles.liveness.forget(id);
     }

@@ -84,10 +84,15 @@ impl Run<'_> {
             },
         };
         let Some(due) = &self.plan.must_fail else { return verdict };
-        if verdict.failure().is_some_and(|failure| failure.oracle == *due) {
+        let words = self.plan.must_say.as_deref().unwrap_or_default();
+        if verdict.failure().is_some_and(|failure| failure.oracle == *due && failure.sentence.contains(words)) {
             return Verdict::Pass;
         }
-        let found = verdict.failure().map_or("nothing".to_owned(), |failure| failure.oracle.clone());
+        let due = if words.is_empty() { due.clone() } else { format!("{due} (`{words}`)") };
+        let found = verdict.failure().map_or("nothing".to_owned(), |failure| match words {
+            "" => failure.oracle.clone(),
+            _ => format!("{} ({})", failure.oracle, failure.sentence),
+        });
         let sentence = format!("{due} had to fail in this run, and {found} did");
         Verdict::Safety(Failure { oracle: "expectation".to_owned(), ..self.failure("", sentence) })
     }
@@ -108,6 +113,7 @@ impl Run<'_> {
             Metric::Transfers => self.tallies.transfers,
             Metric::Evidence => count(self.tallies.evidence.len()),
             Metric::Forged => self.tallies.forged,
+            Metric::Throttled => self.tallies.throttled,
             Metric::PeakFootprint => self.oracles.peak(),
         }
     }

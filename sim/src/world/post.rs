@@ -2,15 +2,19 @@
 
 use super::{Letter, Run};
 use crate::host::Waiting;
+use crate::inbox::Lane;
 use crate::meta::Meta;
 use crate::observe::{State, What};
 use crate::plan::{Boundary, Kind};
 use crate::probes::Probe;
-use crate::schedule::Due;
+use crate::schedule::{Due, MAX_INDEX};
 use cretoai_core::committee::ReplicaSet;
 use cretoai_core::message::Message;
 use cretoai_core::outbox::{Envelope, Target};
 use cretoai_core::types::ReplicaId;
+
+/// Stands, with the sender's number added, for a message that nobody accepts, and that is therefore not kept.
+const JUNK: u32 = MAX_INDEX - 128;
 
 impl Run<'_> {
     /// A replica's message leaves its outbox.
@@ -60,10 +64,11 @@ impl Run<'_> {
                         format!("{from}, which is honest, sent a {:?} that nobody accepts: {reason}", meta.kind);
                     self.fail("O4", sentence);
                 }
-                return;
+                return self.post_junk(from, to, leaves, (&meta, bytes));
             }
         };
         let index = self.mail.insert(Letter { message: verified, from, meta, serial: 0, copies: 0 });
+        assert!(index < JUNK, "{index} messages under way at once");
         let mut arrivals = std::mem::take(&mut self.scratch.arrivals);
         let (mut copies, mut addressed) = (0, 0);
         for to in receivers(to).take_while(|to| to.0 < self.plan.n).filter(|to| *to != from) {
@@ -82,6 +87,21 @@ impl Run<'_> {
             self.mail.remove(index);
         }
         self.note_sent(from, signer, &meta, addressed);
+    }
+
+    /// A message that nobody accepts costs those who get it the time to find that out, and does nothing else.
+    fn post_junk(&mut self, from: ReplicaId, to: ReplicaSet, leaves: u64, (meta, bytes): (&Meta, u64)) {
+        if !self.has_cpu_costs {
+            return;
+        }
+        let mut arrivals = std::mem::take(&mut self.scratch.arrivals);
+        for to in receivers(to).take_while(|to| to.0 < self.plan.n).filter(|to| *to != from) {
+            self.network.route(meta, (from, to), leaves, bytes, &mut arrivals);
+            for at in arrivals.drain(..) {
+                self.schedule(at, Due::Delivery, to.index(), JUNK + u32::from(from.0));
+            }
+        }
+        self.scratch.arrivals = arrivals;
     }
 
     fn note_sent(&mut self, from: ReplicaId, signer: Option<ReplicaId>, meta: &Meta, copies: u64) {
@@ -124,10 +144,17 @@ impl Run<'_> {
 
     /// A copy of a message reached a replica.
     pub(super) fn arrive(&mut self, id: usize, letter: u32) {
+        if let Some(from) = letter.checked_sub(JUNK) {
+            if self.seats[id].is_none() {
+                self.hand(id, Lane::Peer(u16::try_from(from).expect("below 128")), Waiting::Junk);
+            }
+            return;
+        }
         if self.seats[id].is_some() {
             return self.adversary_receives(id, letter);
         }
-        self.hand(id, Waiting::Letter(letter));
+        let from = self.mail.get(letter).from;
+        self.hand(id, Lane::Peer(from.0), Waiting::Letter(letter));
     }
 
     /// A copy of a message is gone.

@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
             self.hosts.push(Host::new(id, self.clock(id), disk));
         }
         self.hosts[id.index()].disk = Disk::new(plan::Disk::default(), false);
-        let signer = self.keys.signer(self.chain.id, id);
+        let signer = self.keys.pen(self.chain.id, id);
         let abroad = self.keys.signer(Digest([0; 32]), id);
         self.seats[id.index()] = Some(Seat { adversary, signer, abroad, puppets });
     }

@@ -145,7 +145,12 @@ impl World {
         match task {
             Task::Execute(execution) => {
                 let requests = list(execution.requests.iter().map(|request| self.name_of(request.id())));
-                format!("Execute {} at {} [{requests}]", execution.slot, execution.time)
+                // Times that are one nanosecond apart are not the same (F5).
+                let rest = match execution.time.0 % 1_000 {
+                    0 => String::new(),
+                    ns => format!("+{ns}ns"),
+                };
+                format!("Execute {} at {}{rest} [{requests}]", execution.slot, execution.time)
             }
             Task::Snapshot(core) => format!("Snapshot {}", core.slot),
             Task::Restore(core, _) => format!("Restore {}", core.slot),
