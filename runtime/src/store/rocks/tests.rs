@@ -12,7 +12,6 @@ use rocksdb::{DB, Options, WriteBatch};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 use tempfile::TempDir;
 
 fn owner() -> Owner {
@@ -454,29 +453,4 @@ fn figures_follow_what_is_done() {
     let vertices = flushed.families.iter().find(|family| family.name == "vertices").unwrap();
     assert!(vertices.sst_bytes > 0 && vertices.keys == 2, "{vertices:?}");
     assert_eq!((flushed.background_errors, flushed.writes_stopped), (0, 0));
-}
-
-/// Prints how long things take here: `cargo test --profile quick ... -- --ignored --nocapture how_long`.
-#[test]
-#[ignore = "a measurement, not a test"]
-#[allow(clippy::print_stdout, reason = "its only purpose")]
-fn how_long_an_append_takes() {
-    let folder = folder();
-    let store = RocksStore::create(folder.path(), owner(), &RocksConfig::default()).unwrap();
-    let body = signed(0, 1, &[], &[5; 3600]);
-    let mut took = Vec::new();
-    for round in 0..2000_u64 {
-        let batch: Vec<_> = (1..=32).map(|at| (Lsn(round * 32 + at), Record::Vertex(body.clone()))).collect();
-        let obsolete: Vec<_> = batch.iter().filter_map(|(lsn, _)| lsn.0.checked_sub(3200).map(Lsn)).collect();
-        let started = Instant::now();
-        store.append(&batch, &obsolete).unwrap();
-        took.push(started.elapsed());
-    }
-    took.sort();
-    println!("append of 32 records of 4 kB: p50 {:?}, p99 {:?}", took[1000], took[1980]);
-    let started = Instant::now();
-    for _ in 0..1000 {
-        std::hint::black_box(store.stats());
-    }
-    println!("figures: {:?}", started.elapsed() / 1000);
 }
