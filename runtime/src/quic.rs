@@ -162,7 +162,7 @@ impl QuicTransport {
         }
     }
 
-    /// Sends what is queued for replicas that are connected, waits for a while until it has arrived, and closes.
+    /// Sends what is queued for replicas that are connected, waits for a while until they have read it, and closes.
     pub async fn close(&self) {
         let shared = &self.shared;
         shared.closed.send_replace(Closed::Closing);

@@ -6,7 +6,7 @@ use super::peer::Peer;
 use super::stats::Refusal;
 use crate::transport::{CLASSES, Class, Frame};
 use bytes::Bytes;
-use quinn::{Connection, ConnectionError, RecvStream, VarInt};
+use quinn::{Connection, ConnectionError, ReadExactError, RecvStream, VarInt};
 use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,9 +38,9 @@ pub(super) struct LinkLimits {
 
 /// What became of a task of a link.
 enum End {
-    /// A writer has sent all there was and will ever be, and it arrived.
-    Flushed,
-    /// A reader came to the end, or the connection did.
+    /// The peer said that there is no more to read, and all there was is in the inbox.
+    Read,
+    /// Nothing more to write, or the connection is gone.
     Over,
 }
 
@@ -81,10 +81,13 @@ async fn carry(peer: &Arc<Peer>, connection: &Connection, limits: LinkLimits) ->
     let mut tasks = JoinSet::new();
     for class in CLASSES {
         let (peer, connection) = (Arc::clone(peer), connection.clone());
-        tasks.spawn(async move { Ok(write_lane(&peer, class, &connection).await.unwrap_or(End::Over)) });
+        tasks.spawn(async move {
+            write_lane(&peer, class, &connection).await;
+            Ok(End::Over)
+        });
     }
     let open: Arc<[AtomicBool; CLASSES.len()]> = Arc::default();
-    let mut flushed = 0;
+    let mut read = 0;
     let end = loop {
         tokio::select! {
             stream = connection.accept_uni() => {
@@ -93,12 +96,13 @@ async fn carry(peer: &Arc<Peer>, connection: &Connection, limits: LinkLimits) ->
                 tasks.spawn(async move { read_lane(&peer, &open, stream, limits.max_frame).await });
             }
             Some(end) = tasks.join_next() => match end {
-                Ok(Ok(End::Flushed)) => flushed += 1,
+                Ok(Ok(End::Read)) => read += 1,
                 Ok(Ok(End::Over)) | Err(_) => {}
                 Ok(Err(refusal)) => break Err(refusal),
             }
         }
-        if flushed == CLASSES.len() {
+        // Who closes waits for this: that data arrived does not say that it was read.
+        if read == CLASSES.len() {
             connection.close(CLOSED, b"closed");
         }
     };
@@ -107,8 +111,8 @@ async fn carry(peer: &Arc<Peer>, connection: &Connection, limits: LinkLimits) ->
     end
 }
 
-/// Sends what is in the lane of a class. `None` when the connection ends before.
-async fn write_lane(peer: &Peer, class: Class, connection: &Connection) -> Option<End> {
+/// Sends what is in the lane of a class, until the lane is closed. `None` when the connection ends before.
+async fn write_lane(peer: &Peer, class: Class, connection: &Connection) -> Option<()> {
     let mut stream = connection.open_uni().await.ok()?;
     // QUIC sends the stream with the highest number first.
     stream.set_priority(-(class as i32)).ok()?;
@@ -117,9 +121,7 @@ async fn write_lane(peer: &Peer, class: Class, connection: &Connection) -> Optio
         stream.write_all_chunks(&mut chunks(&batch)).await.ok()?;
         batch.iter().for_each(|frame| peer.counters.sent(class, frame.len()));
     }
-    stream.finish().ok()?;
-    stream.stopped().await.ok()?;
-    Some(End::Flushed)
+    stream.finish().ok()
 }
 
 /// Frames with their lengths, the small ones joined.
@@ -158,8 +160,10 @@ async fn read_lane(
     }
     loop {
         let mut length = [0; 4];
-        if stream.read_exact(&mut length).await.is_err() {
-            return Ok(End::Over);
+        match stream.read_exact(&mut length).await {
+            Ok(()) => {}
+            Err(ReadExactError::FinishedEarly(0)) => return Ok(End::Read),
+            Err(_) => return Ok(End::Over),
         }
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         if max_frame < length {

@@ -10,7 +10,8 @@ use quinn::{Connection, ConnectionError, SendStream};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::panic::Location;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 const SCHEMES: [Scheme; 2] = [Scheme::MlDsa87, Scheme::Ed25519];
@@ -30,9 +31,14 @@ fn chain(scheme: Scheme, n: u8) -> Chain {
 
 const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Nothing here takes long unless it hangs.
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(60), what).await.expect("it happens within a minute")
+/// Nothing here takes long unless it hangs; then this says who waited.
+#[track_caller]
+fn soon<T>(what: impl Future<Output = T>) -> impl Future<Output = T> {
+    let caller = Location::caller();
+    async move {
+        let done = timeout(Duration::from_secs(60), what).await;
+        done.unwrap_or_else(|_| panic!("what {caller} waits for did not happen within a minute"))
+    }
 }
 
 /// A replica that knows where the ones in `others` are.
@@ -57,8 +63,9 @@ fn stats(transport: &QuicTransport, peer: u16) -> PeerStats {
     transport.peers().into_iter().find(|stats| stats.id == ReplicaId(peer)).expect("a member")
 }
 
-async fn connected(transport: &QuicTransport, peer: u16) {
-    soon(transport.until(|transport| stats(transport, peer).connected)).await;
+#[track_caller]
+fn connected(transport: &QuicTransport, peer: u16) -> impl Future<Output = ()> {
+    soon(transport.until(move |transport| stats(transport, peer).connected))
 }
 
 async fn refused(transport: &QuicTransport, peer: u16, refusal: Refusal) {
@@ -175,8 +182,8 @@ async fn a_vote_overtakes_bulk_data_that_nobody_takes() {
     zero.send(ReplicaId(1), Class::Consensus, Arc::clone(&vote));
     // It passes though nobody has taken anything, and comes out first.
     soon(one.until(|one| stats(one, 0).received[Class::Consensus as usize].frames == 1)).await;
-    assert_eq!(recv(&one, 0).await, vote);
-    assert_eq!(recv(&one, 0).await, bulk);
+    assert!(recv(&one, 0).await == vote, "the vote comes first");
+    assert!(recv(&one, 0).await == bulk, "then what was there before it");
     assert!(stats(&zero, 1).sent[Class::Bulk as usize].frames < 900, "{:?}", stats(&zero, 1));
 }
 
@@ -250,7 +257,7 @@ async fn another_hello_is_refused_by_reason_and_others_notice_nothing() {
     assert_eq!(stats(&two, 0).connects, 0);
     assert_eq!(stats(&two, 1).refused, []);
     // The same one is let in when it says the right thing.
-    zero.join(&two, good).await;
+    let _link = zero.join(&two, good).await;
     connected(&two, 0).await;
 }
 
@@ -392,12 +399,17 @@ async fn what_finds_no_room_is_dropped_and_what_waited_too_long_too() {
         config.limits.stale_after = Duration::from_millis(1);
     };
     let one = try_start(&chain, 1, &[], small).expect("a good configuration");
+    let began = Instant::now();
     for _ in 0..5 {
         one.send(ReplicaId(0), Class::Bodies, b"old".as_slice().into());
     }
     assert_eq!(stats(&one, 0).dropped, [0, 3, 0]);
     one.send(ReplicaId(1), Class::Bodies, b"to itself".as_slice().into());
     one.send(ReplicaId(9), Class::Bodies, b"to nobody".as_slice().into());
+    // A link can be up within a millisecond.
+    while began.elapsed() < Duration::from_millis(2) {
+        tokio::task::yield_now().await;
+    }
     let zero = start(&chain, 0, &[&one]);
     connected(&zero, 1).await;
     soon(one.until(|one| stats(one, 0).stale == 2)).await;
@@ -416,7 +428,7 @@ async fn closing_delivers_what_is_queued_and_ends_every_wait() {
     let ((), waited) = soon(async { tokio::join!(zero.close(), waiting) }).await;
     assert_eq!(waited, None);
     for _ in 0..50 {
-        assert_eq!(recv(&one, 0).await, frame);
+        assert!(recv(&one, 0).await == frame);
     }
     assert_eq!(soon(zero.recv(ReplicaId(0))).await, None);
     soon(one.until(|one| !stats(one, 0).connected)).await;
