@@ -160,6 +160,7 @@ step_determinism() {
 
 step_campaign() {
     build_release
+    "$CARGO_TARGET_DIR/release/cretoai-sim" campaign demo --seeds 0..300 --out "$failures"
     "$CARGO_TARGET_DIR/release/cretoai-sim" campaign --seeds "$seeds" --out "$failures"
 }
 

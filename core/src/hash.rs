@@ -1,4 +1,4 @@
-//! BLAKE3 with a domain label for each use (`docs/protocol.md` M2), and Merkle roots.
+//! BLAKE3 with a key of its own for each use (`docs/protocol.md` M2), and Merkle roots.
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -75,7 +75,7 @@ impl<'de, const N: usize> Visitor<'de> for FixedBytes<N> {
     }
 }
 
-/// What a hash is for. Two uses never share a label, so a hash made for one cannot stand for another
+/// What a hash is for. Two uses never share a key, so a hash made for one cannot stand for another
 /// (`docs/protocol.md` M2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
@@ -91,8 +91,12 @@ pub enum Domain {
     ViewChange,
     /// The result of a request.
     Outcome,
-    /// A leaf of a Merkle tree.
-    Leaf,
+    /// The leaf of a request that executed: its id and the hash of its result.
+    Executed,
+    /// The leaf of a request that did nothing: its id and the reason.
+    NoOp,
+    /// The leaf of a listed vertex.
+    Listed,
     /// An inner node of a Merkle tree.
     Node,
     /// A link of the order root's chain.
@@ -105,7 +109,17 @@ pub enum Domain {
     Chunk,
 }
 
-/// A hasher that starts with its domain.
+impl Domain {
+    /// The key of BLAKE3's keyed mode. It is no secret, it only separates the uses. A label within the input would do
+    /// the same, but would push a pair of hashes, which fills a block of BLAKE3 exactly, into a second one.
+    const fn key(self) -> [u8; 32] {
+        let mut key = *b"CretoAI, version 1, hash domain ";
+        key[31] = self as u8;
+        key
+    }
+}
+
+/// A hasher for input that comes in pieces.
 #[derive(Clone, Debug)]
 pub struct Hasher(blake3::Hasher);
 
@@ -113,9 +127,7 @@ impl Hasher {
     /// A hasher for one use.
     #[must_use]
     pub fn new(domain: Domain) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&[domain as u8]);
-        Self(hasher)
+        Self(blake3::Hasher::new_keyed(&domain.key()))
     }
 
     /// Adds bytes.
@@ -139,15 +151,7 @@ impl Hasher {
 /// The hash of `bytes` for one use.
 #[must_use]
 pub fn hash(domain: Domain, bytes: &[u8]) -> Digest {
-    // Most inputs are short: one stack buffer and one call beat the incremental hasher.
-    const SHORT: usize = 512;
-    if bytes.len() < SHORT {
-        let mut buffer = [0; SHORT];
-        buffer[0] = domain as u8;
-        buffer[1..=bytes.len()].copy_from_slice(bytes);
-        return Digest(*blake3::hash(&buffer[..=bytes.len()]).as_bytes());
-    }
-    Hasher::new(domain).update(bytes).digest()
+    Digest(*blake3::keyed_hash(&domain.key(), bytes).as_bytes())
 }
 
 /// The hash of a pair of hashes.
@@ -159,7 +163,7 @@ pub fn hash_pair(domain: Domain, left: Digest, right: Digest) -> Digest {
     hash(domain, &both)
 }
 
-/// The root of a Merkle tree over `leaves` (already hashed with [`Domain::Leaf`]). An odd node moves up
+/// The root of a Merkle tree over `leaves` (already hashed, each in the domain of its kind). An odd node moves up
 /// unchanged; the empty tree has the all-zero root.
 #[must_use]
 pub fn merkle_root(leaves: &[Digest]) -> Digest {

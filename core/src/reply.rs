@@ -1,7 +1,7 @@
 //! Answers to clients (`docs/protocol.md` F9, F10).
 
 use crate::bytes::Bytes;
-use crate::hash::{Digest, Domain};
+use crate::hash::{Digest, Domain, hash, hash_pair, merkle_root};
 use crate::message::Signed;
 use crate::request::RequestId;
 use crate::types::Slot;
@@ -28,16 +28,16 @@ pub enum Outcome {
     NoOp(NoOp),
 }
 
-/// What a replica signs once for an executed slot.
+/// What a replica signs once for an executed slot, and once for requests that come again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplyStatement {
-    /// The slot.
+    /// The slot; of requests that come again, the last one applied.
     pub slot: Slot,
-    /// The Merkle root of the outcomes of its requests, in order.
+    /// The Merkle root of the outcomes of its requests, in order; or of the requests that came again.
     pub root: Digest,
 }
 
-/// One slot's answers, for the driver to pass on to the clients that wait for them.
+/// Answers under one signature, for the driver to pass on to the clients that wait for them.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The signed root.
@@ -51,19 +51,21 @@ pub struct Reply {
 /// The hash of a result.
 #[must_use]
 pub fn result_hash(result: &[u8]) -> Digest {
-    crate::hash::hash(Domain::Outcome, result)
+    hash(Domain::Outcome, result)
 }
 
 /// The leaf of a request's outcome.
 #[must_use]
 pub fn outcome_leaf(id: RequestId, outcome: Outcome) -> Digest {
-    let mut bytes = [0; 65];
-    bytes[..32].copy_from_slice(&id.0);
     match outcome {
-        Outcome::Executed(result) => bytes[33..].copy_from_slice(&result.0),
-        Outcome::NoOp(reason) => bytes[32] = 1 + reason as u8,
+        Outcome::Executed(result) => hash_pair(Domain::Executed, id, result),
+        Outcome::NoOp(reason) => {
+            let mut bytes = [0; 33];
+            bytes[..32].copy_from_slice(&id.0);
+            bytes[32] = reason as u8;
+            hash(Domain::NoOp, &bytes)
+        }
     }
-    crate::hash::hash(Domain::Leaf, &bytes)
 }
 
 /// The root that a reply signs.
@@ -73,5 +75,5 @@ pub fn outcome_root(outcomes: &[(RequestId, Outcome)]) -> Digest {
         return outcome_leaf(id, outcome);
     }
     let leaves: Vec<Digest> = outcomes.iter().map(|(id, outcome)| outcome_leaf(*id, *outcome)).collect();
-    crate::hash::merkle_root(&leaves)
+    merkle_root(&leaves)
 }

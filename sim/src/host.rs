@@ -85,6 +85,8 @@ pub struct Host {
     pub alarm: Option<u64>,
     /// The deadline that this entry was last compared with.
     pub armed_for: Instant,
+    /// How often its replica's deadline came.
+    pub ticks: u64,
     /// When it has finished what it is computing.
     pub busy_until: u64,
     /// What waits until then, or until it is resumed.
@@ -123,6 +125,7 @@ impl Host {
             shown: Instant::GENESIS,
             alarm: None,
             armed_for: Instant::GENESIS,
+            ticks: 0,
             busy_until: 0,
             inbox: Inbox::default(),
             will_wake: false,

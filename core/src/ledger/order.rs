@@ -27,7 +27,7 @@ impl OrderEntry {
         bytes[8..12].copy_from_slice(&self.position.to_be_bytes());
         bytes[12..44].copy_from_slice(&self.id.0);
         bytes[44] = self.verdict as u8;
-        hash(Domain::Leaf, &bytes)
+        hash(Domain::Listed, &bytes)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::ledger::{Fate, Verdict};
 use crate::message::{FetchItem, Message};
 use crate::outbox::{Outbox, Target};
 use crate::record::Record;
+use crate::reply::Outcome;
 use crate::request::{ClientRequest, RequestId};
 use crate::signature::Statement;
 use crate::types::{Height, Slot};
@@ -87,9 +88,17 @@ impl Replica {
         out: &mut Outbox,
     ) -> Result<(), Ignored> {
         let mut done = Ok(());
-        for request in requests {
-            done = done.and(self.enqueue(request.get()));
+        let mut again = Vec::new();
+        for request in requests.iter().map(Verified::get) {
+            let taken = self.enqueue(request);
+            if taken == Err(Ignored::Duplicate)
+                && let Some(result) = self.ledger.result(&request.id())
+            {
+                again.push((request.id(), Outcome::Executed(result)));
+            }
+            done = done.and(taken);
         }
+        self.answer_again(again, out);
         self.try_author(out);
         done
     }

@@ -12,6 +12,7 @@ use crate::input::Ignored;
 use crate::ledger::{CoreSnapshot, Fate, Finalized, Ledger, Listed, Manifest, Verdict};
 use crate::outbox::{Execution, Outbox, Task};
 use crate::reply::{Outcome, Reply, ReplyStatement, outcome_root, result_hash};
+use crate::request::RequestId;
 use crate::signature::Statement;
 use crate::time::Duration;
 use crate::types::Slot;
@@ -206,7 +207,20 @@ impl Replica {
                 Outcome::Executed(listed.result.expect("executions complete in order, so this one has"))
             }
         };
-        let outcomes: Arc<[_]> = listed.iter().map(|listed| (listed.request.id(), outcome(listed))).collect();
+        let outcomes = listed.iter().map(|listed| (listed.request.id(), outcome(listed))).collect();
+        self.sign_reply(slot, outcomes, results, out);
+    }
+
+    /// Answers requests that came again after they executed: whoever sends them has not heard of it (F10). Of a state
+    /// that is known to be wrong nobody is to hear (C5).
+    pub(super) fn answer_again(&self, outcomes: Vec<(RequestId, Outcome)>, out: &mut Outbox) {
+        if !outcomes.is_empty() && !self.execution.diverged {
+            self.sign_reply(self.execution.applied, outcomes, Vec::new(), out);
+        }
+    }
+
+    fn sign_reply(&self, slot: Slot, outcomes: Vec<(RequestId, Outcome)>, results: Vec<Bytes>, out: &mut Outbox) {
+        let outcomes: Arc<[_]> = outcomes.into();
         let body = ReplyStatement { slot, root: outcome_root(&outcomes) };
         let signed = self.sign(body, |body| Statement::Reply(body));
         out.task(Task::Reply(Reply { signed, outcomes, results: results.into() }));

@@ -14,7 +14,7 @@ use crate::message::{Data, FetchItem, Message, Progress, STATUS_PENDING, STATUS_
 use crate::outbox::{Outbox, Target};
 use crate::signature::Statement;
 use crate::slots::{SlotState, Standing};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::types::{ReplicaId, Slot};
 use crate::vote::Vote;
 use std::sync::Arc;
@@ -75,12 +75,13 @@ impl Replica {
         if self.resuming {
             return Some(self.now);
         }
-        let always = [self.fetches.deadline(), Some(self.status_due())];
+        let oldest = self.pool.oldest_pending();
+        let always = [self.fetches.deadline(), Some(self.status_due(oldest))];
         if !self.may_vote() {
             return earliest(always);
         }
         let forward = self.forward_deadline();
-        let timers = [self.request_due(), self.view_change_due(), self.change.retransmit_at, forward];
+        let timers = [self.request_due(oldest), self.view_change_due(), self.change.retransmit_at, forward];
         earliest([earliest(always), earliest(timers)])
     }
 
@@ -97,11 +98,11 @@ impl Replica {
     }
 
     /// `T_req`: a backup waits for the vertex that has been pending for longest (T5, T6).
-    fn request_due(&self) -> Option<Instant> {
+    fn request_due(&self, oldest: Option<(Instant, Duration)>) -> Option<Instant> {
         if self.target.is_some() || self.is_primary() || self.timers.is_changing_view() {
             return None;
         }
-        let (since, held_back) = self.pool.oldest_pending()?;
+        let (since, held_back) = oldest?;
         self.timers.request_due(since, held_back)
     }
 
@@ -109,10 +110,10 @@ impl Replica {
         self.timers.view_change_due(self.target.is_none())
     }
 
-    fn status_due(&self) -> Instant {
+    fn status_due(&self, oldest: Option<(Instant, Duration)>) -> Instant {
         let (period, sent) = (self.config.timeouts.status, self.status.sent_at);
         let behind = self.status.behind_since.map(|since| since + period.over(2));
-        let waiting = self.pool.oldest_pending().map(|(since, _)| since + period);
+        let waiting = oldest.map(|(since, _)| since + period);
         let changing = (self.target.is_some() || self.silent.is_some()).then_some(sent);
         let urgent = earliest([behind, waiting, changing]).map(|urgent| urgent.max(sent + period));
         urgent.unwrap_or(Instant(u64::MAX)).min(sent + period.times(10))
@@ -128,7 +129,7 @@ impl Replica {
         if self.may_vote() {
             self.view_timers_due(out);
         }
-        if self.status_due() <= self.now {
+        if self.status_due(self.pool.oldest_pending()) <= self.now {
             self.send_status(out);
         }
         Ok(())
@@ -136,7 +137,7 @@ impl Replica {
 
     fn view_timers_due(&mut self, out: &mut Outbox) {
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= self.now);
-        if is_due(self.request_due()) {
+        if is_due(self.request_due(self.pool.oldest_pending())) {
             self.start_view_change(self.view.next(), out);
         } else if is_due(self.view_change_due()) {
             self.start_view_change(self.target.unwrap_or(self.view).next(), out);

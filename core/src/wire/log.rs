@@ -119,7 +119,8 @@ fn split_frame(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 fn checksum(length: u64, number: u64, body: &[u8]) -> [u8; 16] {
     // A key of its own instead of a domain: a frame is never named by its hash.
-    let mut hasher = blake3::Hasher::new_derive_key("cretoai/v1 log frame");
+    const KEY: &[u8; 32] = b"CretoAI, version 1, log checksum";
+    let mut hasher = blake3::Hasher::new_keyed(KEY);
     hasher.update(&length.to_be_bytes()).update(&number.to_be_bytes()).update(body);
     let mut sum = [0; 16];
     sum.copy_from_slice(&hasher.finalize().as_bytes()[..16]);

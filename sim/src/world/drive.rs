@@ -9,6 +9,9 @@ use crate::probes::Probe;
 use crate::schedule::Due;
 use cretoai_core::input::{Ignored, Input};
 
+/// Ticks of a replica from one look at its memory to the next; every stable checkpoint is another occasion.
+const TICKS_A_LOOK: u64 = 4;
+
 impl Run<'_> {
     /// Gives a machine something to do, now or when it has time.
     pub(super) fn hand(&mut self, host: usize, lane: Lane, waiting: Waiting) {
@@ -138,12 +141,15 @@ impl Run<'_> {
         let time = machine.time(self.now);
         let Some(replica) = machine.replica.as_mut() else { return };
         let result = replica.step(time, Input::Tick, &mut machine.outbox);
+        machine.ticks += 1;
+        let is_weighed = machine.ticks.is_multiple_of(TICKS_A_LOOK);
         let state = State::of(replica);
         let id = machine.id;
         self.observer.note(self.now, mix(3, host as u64), state);
         self.observer.tell(self.now, Some(id), state, What::Ticked(result));
         self.after(host, state, result);
-        if self.is_honest(id)
+        if is_weighed
+            && self.is_honest(id)
             && let Some(replica) = &self.hosts[host].replica
         {
             self.oracles.weigh(id, &replica.footprint());

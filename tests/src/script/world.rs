@@ -79,7 +79,7 @@ impl Pen {
 
 /// Fifteen bytes that depend on the key and the statement, and one that depends on nothing.
 fn tag(context: SigningContext, key: ReplicaId, statement: Statement<'_>, salt: u8) -> [u8; 16] {
-    let digest = hash(Domain::Leaf, &statement.signing_bytes(context, key));
+    let digest = hash(Domain::Listed, &statement.signing_bytes(context, key));
     let mut tag = [salt; 16];
     tag[..15].copy_from_slice(&digest.0[..15]);
     tag
@@ -157,7 +157,9 @@ impl World {
         Ok(Pen { key, named, context: SigningContext { chain, epoch }, salt, is_bad })
     }
 
+    /// Names a digest. A name means what it was given to last.
     pub(crate) fn name(&mut self, digest: Digest, name: &str) {
+        self.names.retain(|_, known| known != name);
         self.names.insert(digest, name.to_owned());
     }
 
@@ -204,7 +206,7 @@ impl World {
     pub(crate) fn define_request(&mut self, name: &str, options: &Options<'_>) -> Result<(), String> {
         let expires = options.get("expires").map_or(Ok(Duration::from_secs(20)), |span| duration(span))?;
         let mut nonce = [0; 16];
-        let digest = hash(Domain::Leaf, options.get("nonce").unwrap_or(&name).as_bytes());
+        let digest = hash(Domain::Listed, options.get("nonce").unwrap_or(&name).as_bytes());
         nonce.copy_from_slice(&digest.0[..16]);
         let op = Bytes(name.as_bytes().to_vec());
         let chain_id = self.chain.id;
