@@ -6,11 +6,12 @@ use super::votes::VoteTable;
 use cretoai_core::batch::NULL_BATCH;
 use cretoai_core::checkpoint::CheckpointVote;
 use cretoai_core::hash::Digest;
-use cretoai_core::message::Message;
+use cretoai_core::message::{Message, Signed, ViewChange};
 use cretoai_core::record::Record;
 use cretoai_core::types::{Height, ReplicaId, Slot, View};
 use cretoai_core::vote::{Phase, Vote};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What is on each replica's disk, as far as messages rest on it.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ struct OnDisk {
     installed: Slot,
     checkpoint: Option<CheckpointVote>,
     older_checkpoints: BTreeMap<Slot, Digest>,
-    view_changes: BTreeMap<View, Digest>,
+    view_changes: BTreeMap<View, Arc<Signed<ViewChange>>>,
     new_view: View,
     vertices: BTreeMap<Height, Digest>,
 }
@@ -68,7 +69,7 @@ impl Durability {
                 }
             }
             Record::ViewChangeSent(message) => {
-                disk.view_changes.insert(message.signed.body.view, message.signed.id());
+                disk.view_changes.insert(message.signed.body.view, message.signed.clone());
             }
             Record::NewViewInstalled(message) => disk.new_view = disk.new_view.max(message.signed.body.view),
             Record::OwnVertex(vertex) => {
@@ -96,7 +97,7 @@ impl Durability {
             }
             Message::Checkpoint(vote) if vote.signer == id => disk.has_checkpoint(vote.body),
             Message::ViewChange(message) if message.signed.signer == id => {
-                disk.view_changes.get(&message.signed.body.view) == Some(&message.signed.id())
+                disk.view_changes.get(&message.signed.body.view).is_some_and(|kept| kept.body == message.signed.body)
             }
             Message::NewView(message) if message.signed.signer == id => message.signed.body.view <= disk.new_view,
             _ => true,
