@@ -51,6 +51,7 @@ impl Open {
 /// The vertices held.
 #[derive(Clone, Debug)]
 pub struct Pool {
+    me: ReplicaId,
     quota: usize,
     held: BTreeMap<VertexId, Held>,
     /// Vertices without a last verdict by author, ascending by height.
@@ -74,11 +75,12 @@ pub struct Now {
 }
 
 impl Pool {
-    /// An empty pool for `n` authors that may each have `open_vertices` unfinalized.
+    /// An empty pool of one of `n` authors that may each have `open_vertices` unfinalized.
     #[must_use]
-    pub fn new(n: u16, open_vertices: u64) -> Self {
+    pub fn new(me: ReplicaId, n: u16, open_vertices: u64) -> Self {
         let n = usize::from(n);
         Self {
+            me,
             quota: 2 * usize::try_from(open_vertices).expect("validated"),
             held: BTreeMap::new(),
             open: vec![Vec::new(); n],
@@ -143,6 +145,19 @@ impl Pool {
         self.pending.first_key_value().map(|((since, ..), held_back)| (*since, *held_back))
     }
 
+    /// Whether an author has as many vertices without a last verdict as it may have.
+    #[must_use]
+    pub fn is_full(&self, author: ReplicaId) -> bool {
+        self.quota <= self.open[author.index()].len()
+    }
+
+    /// The same of those that no open slot lists.
+    #[must_use]
+    pub fn oldest_proposable(&self) -> Option<(Instant, Duration)> {
+        let key = self.proposable.first()?;
+        Some((key.0, self.pending[key]))
+    }
+
     /// The vertices of an author without a last verdict, ascending by height.
     pub fn open_of(&self, author: ReplicaId) -> impl DoubleEndedIterator<Item = &Held> {
         self.open[author.index()].iter().map(|open| &self.held[&open.id])
@@ -191,9 +206,11 @@ impl Pool {
         self.evict(author)
     }
 
-    /// Keeps an author within its quota: what nobody listed and cannot be pending goes first, then the highest.
+    /// Keeps an author within its quota: what nobody listed and cannot be pending goes first, then the highest. The own
+    /// vertices stay: after a restart from an old snapshot there may be many, and the newest are what nobody else need
+    /// hold (D10).
     fn evict(&mut self, author: ReplicaId) -> Option<Arc<SignedVertex>> {
-        if self.open[author.index()].len() <= self.quota {
+        if author == self.me || self.open[author.index()].len() <= self.quota {
             return None; // listed or not
         }
         let unlisted = |held: &&Held| held.listed == Slot(0);

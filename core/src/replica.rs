@@ -92,6 +92,7 @@ pub struct Replica {
     proposed: Slot,
 
     timers: Timers,
+    alarms: status::Alarms,
     status: status::StatusState,
     evidence: EvidenceStore,
     /// Why this replica stopped for good.
@@ -144,12 +145,13 @@ impl Replica {
             ledger: Ledger::new(chain.clone()),
             execution: execution::ExecutionState::default(),
             transfer: None,
-            pool: Pool::new(n, chain.genesis.limits.open_vertices),
+            pool: Pool::new(config.id, n, chain.genesis.limits.open_vertices),
             authoring: authoring::Authoring::new(&chain),
             fetches: FetchTable::new(config.id, n, retry),
             waiting: BTreeSet::new(),
             proposed: Slot(0),
             timers: Timers::new(config.timeouts, Instant::GENESIS),
+            alarms: status::Alarms::default(),
             status: status::StatusState::new(n),
             evidence: EvidenceStore::default(),
             halted: None,
@@ -184,6 +186,7 @@ impl Replica {
             Input::SnapshotDurable(slot, chunks) => self.on_snapshot_durable(slot, chunks, out),
         };
         self.timers.hold(self.waits_for_itself(), now);
+        self.note_window();
         done
     }
 

@@ -235,7 +235,7 @@ impl Verifier {
             }
             Evidence::NewView(new_view, bodies) => {
                 self.new_view_body(new_view)?;
-                bodies.iter().try_for_each(|body| self.view_change_body(body))?;
+                bodies.iter().try_for_each(|body| self.named_body(body))?;
             }
             Evidence::Checkpoints(a, b) => [a, b].into_iter().try_for_each(|vote| self.checkpoint(vote))?,
             Evidence::Vertices(a, b) => [a, b].into_iter().try_for_each(|vertex| self.vertex(vertex))?,

@@ -105,6 +105,8 @@ pub struct Host {
     pub fixed: Option<FixedState>,
     /// Whether its application's state is wrong.
     pub flipped: bool,
+    /// What its replica alarmed of so far: slow proposals, and whether it stands at the high watermark.
+    pub alarms: (u64, bool),
     /// Whether the end of its log was cut off and nobody has told yet what it said: kept over crashes.
     pub distrusts_log: bool,
 }
@@ -135,6 +137,7 @@ impl Host {
             effects: Effects::default(),
             fixed: None,
             flipped: false,
+            alarms: (0, false),
             distrusts_log: false,
         }
     }

@@ -98,6 +98,8 @@ pub enum What<'a> {
     Fault(&'a Fault),
     /// The safety phase is over; these replicas form the core.
     Calm(u128),
+    /// A replica has something to alarm its operator of.
+    Alarmed(&'a str),
     /// A client was convinced of a result.
     Answered {
         /// The number of the operation.

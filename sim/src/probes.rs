@@ -60,6 +60,10 @@ probes! {
     WindowFull = "window used up";
     /// A prepared slot is proposed again under another replica.
     PreparedCarried = "prepared slot carried into a new view";
+    /// Execution stood at the high watermark for longer than the time-out.
+    HaltedAtHigh = "halted at the high watermark";
+    /// A proposal came when half of the time was over after which its primary would have been suspected.
+    SlowProposal = "slow proposal";
     /// The own state contradicts a certified one.
     Diverged = "own state contradicts the certified one";
 }

@@ -46,6 +46,8 @@ pub struct Tallies {
     pub view_changes: u64,
     /// The highest view that an honest replica installed.
     pub highest_view: u64,
+    /// Proposals that were slow to come to honest replicas.
+    pub slow_proposals: u64,
     /// Evidence stored by honest replicas: by whom, against whom, of which kind.
     pub evidence: Vec<(ReplicaId, ReplicaId, EvidenceKind)>,
     /// Who ended for good.

@@ -37,6 +37,7 @@ scripts! {
     a_checkpoint_lost_in_a_crash_is_signed_after_the_restart
     a_child_listed_before_its_parent_is_missing_and_then_final
     a_claim_goes_to_the_new_primary_with_its_certificate
+    a_claim_to_be_ahead_is_not_believed_for_ever
     a_first_vote_stands_when_an_invalid_one_follows
     a_flood_of_names_that_nobody_holds_does_not_stop_a_vote
     a_fork_is_noticed_after_the_first_vertex_was_finalized
@@ -45,6 +46,7 @@ scripts! {
     a_new_view_against_a_decided_slot_stops_the_replica
     a_new_view_beyond_the_bound_is_refused
     a_new_view_of_another_signer_is_nothing
+    a_new_view_that_names_a_stranger_is_guilty
     a_new_view_that_omits_a_claim_is_guilty
     a_new_view_with_a_digest_that_nobody_claims_is_guilty
     a_new_view_with_a_gap_is_guilty

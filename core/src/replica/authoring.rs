@@ -212,6 +212,10 @@ impl Replica {
         if settled && listed == Slot(0) {
             return Err(Ignored::Moot);
         }
+        // Own ones are not evicted; what others give back of them must not crowd the memory either.
+        if vertex.author() == self.config.id && self.pool.is_full(self.config.id) {
+            return Err(Ignored::Full);
+        }
         let evicted = self.pool.insert(vertex.clone(), settled, listed, self.ledger.frontier(), self.moment());
         if let Some(evicted) = evicted {
             // What it stood on is asked for no longer: else an author could fill the table with names it invents.

@@ -193,11 +193,12 @@ impl Replica {
         self.change.oldest_needed_slot().unwrap_or(self.low()).min(self.log.floor())
     }
 
-    /// The timeout shrinks only if everything, what still waits included, went well within it (T4).
+    /// The timeout shrinks only if everything, what still waits included, went well within it. A checkpoint that came
+    /// as a certificate, with nothing executed here since the one before, says nothing of how long anything took (T4).
     fn decay_timeout(&mut self) {
+        let Some(latency) = self.execution.latency.take() else { return };
         let waiting = self.pool.oldest_pending().map(|(since, _)| self.now.since(since)).unwrap_or_default();
-        self.timers.decay(self.execution.latency.max(waiting));
-        self.execution.latency = crate::time::Duration::ZERO;
+        self.timers.decay(latency.max(waiting));
     }
 
     /// The last two stable checkpoints can be served; the newest own snapshot is where a restart begins (C7).

@@ -39,8 +39,8 @@ pub(super) struct ExecutionState {
     pub(super) installed: Slot,
     /// Whether a certificate contradicts this replica's own state (`docs/protocol.md` C5).
     pub(super) diverged: bool,
-    /// The longest a vertex was pending before it was executed, since the last stable checkpoint.
-    pub(super) latency: Duration,
+    /// The longest a vertex was pending before it was executed, since the last stable checkpoint; none if none was.
+    pub(super) latency: Option<Duration>,
 }
 
 /// A state of this replica that is durable.
@@ -156,7 +156,7 @@ impl Replica {
 
     fn settle(&mut self, id: &crate::vertex::VertexId) {
         if let Some(since) = self.pool.pending_since(id) {
-            self.execution.latency = self.execution.latency.max(self.now.since(since));
+            self.execution.latency = self.execution.latency.max(Some(self.now.since(since)));
         }
         self.pool.settle(id);
         let held = self.pool.get(id).expect("held");

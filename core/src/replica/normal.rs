@@ -110,6 +110,8 @@ impl Replica {
             state.keep_batch(batch);
             return self.try_accept(slot, out);
         }
+        self.note_proposal();
+        let state = self.log.get_mut(slot).expect("inside the ring");
         // Asked once, when the proposal first arrives; a re-proposal by a NEW-VIEW is never asked (D16).
         let standing = if is_timely { Standing::Waiting } else { Standing::Refused };
         let pre_prepare = (message.batches.len() == 1).then(|| message.clone());

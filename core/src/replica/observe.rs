@@ -16,7 +16,7 @@ pub struct Footprint {
     pub checkpoints: usize,
     /// VIEW-CHANGEs besides those of the installed view.
     pub view_changes: usize,
-    /// Vertices without a last verdict that no slot lists.
+    /// Vertices of others without a last verdict that no slot lists.
     pub unlisted_vertices: usize,
     /// Things asked for.
     pub fetches: usize,
@@ -104,13 +104,16 @@ impl Replica {
     /// How much this replica holds. Walks everything: meant for a look now and then.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
+        let is_unlisted = |held: &&crate::pool::Held| {
+            !held.settled && held.listed == Slot(0) && held.vertex.author() != self.config.id
+        };
         let early = |state: &crate::slots::SlotState| state.early.as_ref().map_or(0, |early| early.len());
         Footprint {
             votes: self.log.all().map(|state| state.ballot.len() + early(state)).sum(),
             batches: self.log.all().map(|state| state.batches.len()).sum(),
             checkpoints: self.checkpoints.len(),
             view_changes: self.change.len(),
-            unlisted_vertices: self.pool.all().filter(|held| !held.settled && held.listed == Slot(0)).count(),
+            unlisted_vertices: self.pool.all().filter(is_unlisted).count(),
             fetches: self.fetches.len(),
             queued_requests: self.authoring.queued(),
             executing: self.execution.in_flight(),

@@ -27,12 +27,35 @@ pub(super) struct StatusState {
     behind_since: Option<Instant>,
     /// The highest slot of which anything is known.
     highest_known: Slot,
-    /// The highest slot that another replica claims to have executed, within reach of the log.
-    claimed: Slot,
+    claimed: Claimed,
     answered: Vec<Option<Instant>>,
     quotas: Vec<(Instant, usize)>,
     /// The next vertex to forward, and the state of the pool for which that was computed.
     forward: Option<(u64, Option<Instant>)>,
+}
+
+/// What others say of how far they are. A bare claim: it is asked about for a while, and forgotten unless it is made
+/// again (T11).
+#[derive(Debug, Default)]
+struct Claimed {
+    /// The highest slot that another replica claims to have executed, within reach of the log.
+    slot: Slot,
+    /// Since when somebody claims to be ahead.
+    since: Instant,
+    /// When somebody last did.
+    at: Instant,
+}
+
+/// For how many periods a claim is asked about: one that is true is made again within ten.
+const CLAIM_PERIODS: u64 = 11;
+
+/// What the operator should see though the protocol does nothing about it (T17, T18).
+#[derive(Debug, Default)]
+pub(super) struct Alarms {
+    /// Proposals that came when the time for them was half over.
+    slow_proposals: u64,
+    /// Since when the window has been used up.
+    full_since: Option<Instant>,
 }
 
 /// Messages in one answer to a STATUS, at the most.
@@ -45,7 +68,7 @@ impl StatusState {
             sent_at: Instant::GENESIS,
             behind_since: None,
             highest_known: Slot(0),
-            claimed: Slot(0),
+            claimed: Claimed::default(),
             answered: vec![None; n],
             quotas: vec![(Instant::GENESIS, 0); n],
             forward: None,
@@ -106,6 +129,40 @@ impl Replica {
         self.timers.request_due(since, held_back)
     }
 
+    /// A proposal arrives. It is slow if half of the time is over after which its primary would be suspected (T18).
+    pub(super) fn note_proposal(&mut self) {
+        let half = self.timers.timeout().over(2);
+        let Some((since, held_back)) = self.pool.oldest_proposable() else { return };
+        if self.now < since + half {
+            return;
+        }
+        let is_slow = self.timers.request_due(since, held_back).is_some_and(|due| due < self.now + half);
+        self.alarms.slow_proposals += u64::from(is_slow);
+    }
+
+    /// A step is done: is the window used up (T17)?
+    pub(super) fn note_window(&mut self) {
+        if self.exec() < self.log.high() {
+            self.alarms.full_since = None;
+        } else {
+            self.alarms.full_since.get_or_insert(self.now);
+        }
+    }
+
+    /// How many proposals of others came so late that half of the time was over after which this replica would have
+    /// suspected the primary, since it started (`docs/protocol.md` T18).
+    #[must_use]
+    pub fn slow_proposals(&self) -> u64 {
+        self.alarms.slow_proposals
+    }
+
+    /// Whether execution has stood at the high watermark for `T(k)` or longer when the last step was taken: no
+    /// checkpoint becomes stable, and a new primary could not help (`docs/protocol.md` T17).
+    #[must_use]
+    pub fn is_halted_at_high(&self) -> bool {
+        self.alarms.full_since.is_some_and(|since| since + self.timers.timeout() <= self.now)
+    }
+
     fn view_change_due(&self) -> Option<Instant> {
         self.timers.view_change_due(self.target.is_none())
     }
@@ -115,7 +172,10 @@ impl Replica {
         let behind = self.status.behind_since.map(|since| since + period.over(2));
         let waiting = oldest.map(|(since, _)| since + period);
         let changing = (self.target.is_some() || self.silent.is_some()).then_some(sent);
-        let urgent = earliest([behind, waiting, changing]).map(|urgent| urgent.max(sent + period));
+        let Claimed { slot, since, at } = self.status.claimed;
+        let claimed = Some(since + period.over(2)).filter(|_| self.exec() < slot);
+        let claimed = claimed.filter(|due| *due.max(&(sent + period)) <= at + period.times(CLAIM_PERIODS));
+        let urgent = earliest([behind, waiting, changing, claimed]).map(|urgent| urgent.max(sent + period));
         urgent.unwrap_or(Instant(u64::MAX)).min(sent + period.times(10))
     }
 
@@ -188,9 +248,7 @@ impl Replica {
             return Err(Ignored::Unasked);
         }
         if self.exec() < body.executed {
-            // A liar costs a few STATUS messages, not more: what is far away is not waited for.
-            self.status.claimed = self.status.claimed.max(body.executed.min(self.log.end()));
-            self.note_behind();
+            self.note_claim(body.executed);
         }
         let answered = self.status.answered[peer.index()];
         let too_soon = answered.is_some_and(|at| self.now.since(at) < self.config.timeouts.status.over(2));
@@ -287,6 +345,17 @@ impl Replica {
         self.status.behind_since.get_or_insert(now);
     }
 
+    /// Another replica says that it is ahead. A liar costs a few STATUS messages, not more: what is far away is not
+    /// waited for, and what is not said again is forgotten.
+    fn note_claim(&mut self, slot: Slot) {
+        let (now, period) = (self.now, self.config.timeouts.status);
+        let slot = slot.min(self.log.end());
+        let known = &self.status.claimed;
+        let is_open = self.exec() < known.slot && now <= known.at + period.times(CLAIM_PERIODS);
+        let (furthest, since) = if is_open { (known.slot, known.since) } else { (Slot(0), now) };
+        self.status.claimed = Claimed { slot: furthest.max(slot), since, at: now };
+    }
+
     /// Others are further than this replica's log reaches.
     pub(super) fn note_behind(&mut self) {
         self.status.behind_since.get_or_insert(self.now);
@@ -296,7 +365,8 @@ impl Replica {
     pub(super) fn refresh_activity(&mut self) {
         let mut open = self.exec().next().0..=self.status.highest_known.0;
         let known = open.find_map(|slot| self.log.get(Slot(slot)).and_then(|state| state.known_since));
-        let is_behind = self.exec() < self.status.claimed || self.exec() < self.low();
+        let is_behind = self.exec() < self.low();
         self.status.behind_since = known.or(is_behind.then_some(self.now));
+        self.status.claimed.since = self.now;
     }
 }

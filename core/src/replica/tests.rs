@@ -2,20 +2,21 @@
 
 use crate::application::Application;
 use crate::bytes::Bytes;
+use crate::checkpoint::{CheckpointCertificate, CheckpointVote};
 use crate::config::{Config, Timeouts};
 use crate::hash::Digest;
 use crate::input::Input;
 use crate::kv::{KvOp, KvStore};
-use crate::ledger::chunk_hash;
-use crate::message::{Data, Message};
+use crate::ledger::{CoreSnapshot, Ledger, chunk_hash};
+use crate::message::{Data, FetchItem, Message};
 use crate::outbox::{Outbox, Target, Task};
 use crate::record::Record;
-use crate::replica::{OwnSnapshot, Replica};
+use crate::replica::{Halt, OwnSnapshot, Replica};
 use crate::request::{ClientRequest, Request};
 use crate::time::{Duration, Instant};
 use crate::types::{Lsn, ReplicaId, Slot, View};
 use crate::verify::testing::World;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 struct Node {
@@ -26,6 +27,8 @@ struct Node {
     snapshots: Vec<(OwnSnapshot, Vec<Bytes>)>,
     executed: Vec<(Slot, usize)>,
     up: bool,
+    /// Snapshots that it begins do not get done.
+    is_slow: bool,
 }
 
 struct Cluster {
@@ -47,6 +50,7 @@ impl Cluster {
             snapshots: Vec::new(),
             executed: Vec::new(),
             up: true,
+            is_slow: false,
         });
         let nodes = nodes.collect();
         Self { world, nodes, wire: VecDeque::new(), now: Instant(1), nonce: 0 }
@@ -90,6 +94,7 @@ impl Cluster {
                 node.executed.push((execution.slot, execution.requests.len()));
                 self.step(at, Input::Executed(execution.slot, results));
             }
+            Task::Snapshot(_) if node.is_slow => {}
             Task::Snapshot(core) => {
                 let chunks = node.app.snapshot();
                 let app: Vec<Digest> = chunks.iter().map(|chunk| chunk_hash(&chunk.0)).collect();
@@ -285,4 +290,149 @@ fn all_replicas_come_back_from_their_disks() {
     cluster.request(2);
     cluster.run(Duration::from_secs(1), keep_all);
     assert_eq!(cluster.executed(), [51; 4]);
+}
+
+/// A replica of a committee of four, alone.
+fn alone(world: &World, id: u16) -> Replica {
+    let id = ReplicaId(id);
+    Replica::new(world.chain.clone(), config(world, id), Box::new(world.signer(id.0)))
+}
+
+fn deliver(world: &World, replica: &mut Replica, out: &mut Outbox, from: u16, message: Message) {
+    let message = world.verifier.message(message).expect("valid");
+    let _ = replica.step(Instant(1), Input::Message(ReplicaId(from), &message), out);
+}
+
+/// The state after so many NULL slots, and the proof that it is stable with this application's state.
+fn certified(world: &World, slots: u64, app: &[Digest]) -> (CoreSnapshot, CheckpointCertificate) {
+    let mut ledger = Ledger::new(world.chain.clone());
+    for slot in 1..=slots {
+        let _ = ledger.finalize(Slot(slot), None, |_| unreachable!("NULL lists nothing"));
+    }
+    let core = ledger.snapshot();
+    let vote = CheckpointVote { slot: Slot(slots), state: core.manifest(app.to_vec()).state() };
+    (core, CheckpointCertificate { vote, votes: (0..3).map(|signer| world.sign(signer, vote)).collect() })
+}
+
+#[test]
+fn a_state_of_many_chunks_is_taken_over_although_its_target_moves_on_the_way() {
+    let world = World::new(4);
+    let chunks: Vec<Bytes> = (0..30_000_u32).map(|number| Bytes(number.to_be_bytes().to_vec())).collect();
+    let app: Vec<Digest> = chunks.iter().map(|chunk| chunk_hash(&chunk.0)).collect();
+    let (mut replica, mut out) = (alone(&world, 3), Outbox::default());
+    let mut served = 0;
+    for (slots, upto) in [(12, 29_000), (16, usize::MAX)] {
+        let (core, proof) = certified(&world, slots, &app);
+        deliver(&world, &mut replica, &mut out, 0, Message::StableCheckpoint(Arc::new(proof)));
+        let manifest = Data::Manifest(Arc::new(core.manifest(app.clone())));
+        deliver(&world, &mut replica, &mut out, 0, Message::Data(Arc::new(manifest)));
+        let core = core.chunks.iter().map(|chunk| (**chunk).clone());
+        let by_hash: BTreeMap<Digest, Bytes> =
+            core.chain(chunks.iter().cloned()).map(|chunk| (chunk_hash(&chunk.0), chunk)).collect();
+        while replica.is_transferring() && served < upto {
+            let _ = replica.step(Instant(1), Input::Tick, &mut out);
+            let asked: Vec<_> = std::iter::from_fn(|| out.next_send()).map(|envelope| envelope.message).collect();
+            assert!(asked.iter().any(|message| message.kind() == "FETCH"), "after {served} chunks");
+            for item in asked
+                .iter()
+                .filter_map(|message| if let Message::Fetch(items) = message { Some(items) } else { None })
+                .flat_map(|items| items.iter())
+            {
+                let FetchItem::Chunk(_, hash) = item else { continue };
+                served += 1;
+                let chunk = Message::Data(Arc::new(Data::Chunk(Arc::new(by_hash[hash].clone()))));
+                deliver(&world, &mut replica, &mut out, 0, chunk);
+            }
+        }
+    }
+    assert_eq!(replica.executed(), Slot(16));
+    assert!(served < chunks.len() + 10, "{served} chunks were sent, some of them twice");
+}
+
+#[test]
+fn a_checkpoint_that_came_as_a_certificate_says_nothing_of_how_fast_the_others_are() {
+    let mut cluster = Cluster::new(4);
+    cluster.run(Duration::from_millis(10), keep_all);
+    let only = |to_3: &'static [&'static str]| {
+        move |from: ReplicaId, to: ReplicaId, message: &Message| {
+            from == ReplicaId(3) && message.kind() != "STATUS" && message.kind() != "FETCH"
+                || to == ReplicaId(3) && !to_3.contains(&message.kind())
+        }
+    };
+    // Replica 3 learns of a request and of nothing that is done about it, and leaves the view.
+    cluster.request(0);
+    cluster.run(Duration::from_millis(900), only(&["VERTEX"]));
+    assert_eq!(cluster.nodes[3].replica.back_off(), 1);
+    // It is given the state, and so has nothing to wait for any more.
+    for round in 0..40 {
+        cluster.request(round % 3);
+        cluster.run(Duration::from_millis(1), only(&[]));
+    }
+    cluster.run(Duration::from_secs(2), only(&["STABLE-CHECKPOINT", "DATA"]));
+    let stable = cluster.nodes[3].replica.stable();
+    assert_eq!((stable, cluster.nodes[3].replica.pending()), (Slot(40), 0));
+    for round in 0..8 {
+        cluster.request(round % 3);
+        cluster.run(Duration::from_millis(1), only(&[]));
+    }
+    cluster.run(Duration::from_secs(2), only(&["STABLE-CHECKPOINT"]));
+    assert!(stable < cluster.nodes[3].replica.stable(), "another checkpoint came");
+    assert_eq!(cluster.nodes[3].replica.back_off(), 1, "it executed nothing since");
+}
+
+#[test]
+fn own_vertices_are_kept_when_a_replica_comes_back_from_an_old_snapshot() {
+    // More than an author may have open: each was finalized before the crash, and the replica no longer knows.
+    let mut cluster = Cluster::new(4);
+    cluster.run(Duration::from_millis(10), keep_all);
+    cluster.nodes[3].is_slow = true;
+    for _ in 0..40 {
+        cluster.request(3);
+        cluster.run(Duration::from_millis(1), keep_all);
+    }
+    // A last vertex that nobody has heard of.
+    let lose = |from: ReplicaId, _: ReplicaId, _: &Message| from == ReplicaId(3);
+    cluster.request(3);
+    cluster.run(Duration::from_millis(1), lose);
+    cluster.crash(3);
+    cluster.wire.clear();
+    cluster.restart(3);
+    cluster.run(Duration::from_secs(2), keep_all);
+    assert_eq!(cluster.executed(), [41; 4]);
+}
+
+#[test]
+fn a_replica_with_an_empty_disk_and_a_key_that_spoke_before_says_nothing_and_stops_for_good() {
+    let mut cluster = Cluster::new(4);
+    cluster.run(Duration::from_millis(10), keep_all);
+    cluster.request(3);
+    cluster.run(Duration::from_millis(10), keep_all);
+    cluster.crash(3);
+    cluster.nodes[3].log.clear();
+    cluster.nodes[3].snapshots.clear();
+    cluster.restart(3);
+    cluster.nodes[3].replica.distrust_log();
+    let said = std::cell::RefCell::new(Vec::new());
+    cluster.run(Duration::from_secs(5), |from, _, message| {
+        if from == ReplicaId(3) {
+            said.borrow_mut().push(message.kind());
+        }
+        false
+    });
+    assert_eq!(cluster.nodes[3].replica.halted(), Some(Halt::IdentityLost));
+    let said = said.into_inner();
+    assert!(said.iter().all(|kind| ["STATUS", "FETCH"].contains(kind)), "{said:?}");
+    assert_eq!(cluster.executed()[..3], [1; 3]);
+}
+
+#[test]
+fn a_replica_with_an_empty_disk_and_a_new_key_takes_part_when_others_told_that_it_never_spoke() {
+    let mut cluster = Cluster::new(4);
+    for node in &mut cluster.nodes {
+        node.replica.distrust_log();
+    }
+    cluster.run(Duration::from_secs(1), keep_all);
+    cluster.request(3);
+    cluster.run(Duration::from_secs(1), keep_all);
+    assert_eq!(cluster.executed(), [1; 4]);
 }

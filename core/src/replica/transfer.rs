@@ -15,7 +15,7 @@ use crate::message::FetchItem;
 use crate::outbox::{Outbox, Task};
 use crate::record::Record;
 use crate::types::Slot;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A transfer under way.
@@ -24,6 +24,8 @@ pub(super) struct Transfer {
     manifest: Option<Arc<Manifest>>,
     /// Chunks that arrived. They stay when the target moves: a newer snapshot shares most of them.
     chunks: BTreeMap<Digest, Arc<Bytes>>,
+    /// Chunks of the manifest that did not arrive yet.
+    missing: BTreeSet<Digest>,
 }
 
 impl Replica {
@@ -60,11 +62,11 @@ impl Replica {
         transfer.manifest = Some(manifest.clone());
         let slot = manifest.slot;
         self.fetches.take(&FetchItem::Manifest(slot));
-        let needed: Vec<Digest> = manifest.core.iter().chain(&manifest.app).copied().collect();
-        transfer.chunks.retain(|hash, _| needed.contains(hash));
-        let held = |hash: &&Digest| !transfer.chunks.contains_key(hash);
-        let witnesses = &stable.votes;
-        for (hash, witness) in needed.iter().filter(held).zip(witnesses.iter().cycle()) {
+        transfer.missing = manifest.core.iter().chain(&manifest.app).copied().collect();
+        transfer.chunks.retain(|hash, _| transfer.missing.remove(hash));
+        let is_missing = |hash: &&Digest| transfer.missing.contains(*hash);
+        let needed = manifest.core.iter().chain(&manifest.app).filter(is_missing);
+        for (hash, witness) in needed.zip(stable.votes.iter().cycle()) {
             self.fetches.want(FetchItem::Chunk(slot, *hash), witness.signer, Until::Found, self.now);
         }
         self.try_install_state(out);
@@ -79,6 +81,7 @@ impl Replica {
         if !self.fetches.take(&FetchItem::Chunk(manifest.slot, hash)) {
             return Err(Ignored::Unasked);
         }
+        transfer.missing.remove(&hash);
         transfer.chunks.insert(hash, chunk.clone());
         self.want_more_chunks();
         self.try_install_state(out);
@@ -96,21 +99,23 @@ impl Replica {
 
     /// The table of open requests is bounded; what did not fit is asked for when there is room again.
     fn want_more_chunks(&mut self) {
-        let Some(Transfer { manifest: Some(manifest), chunks }) = &self.transfer else { return };
+        let Some(Transfer { manifest: Some(manifest), missing, .. }) = &self.transfer else { return };
         if self.fetches.has_chunks() {
             return;
         }
         let source = self.chain.committee.primary(self.view);
-        for hash in manifest.core.iter().chain(&manifest.app).filter(|hash| !chunks.contains_key(hash)) {
+        for hash in missing {
             self.fetches.want(FetchItem::Chunk(manifest.slot, *hash), source, Until::Found, self.now);
         }
     }
 
     fn try_install_state(&mut self, out: &mut Outbox) {
-        let Some(Transfer { manifest: Some(manifest), chunks }) = &self.transfer else { return };
-        let gather =
-            |hashes: &[Digest]| hashes.iter().map(|hash| chunks.get(hash).cloned()).collect::<Option<Vec<_>>>();
-        let (Some(core), Some(app)) = (gather(&manifest.core), gather(&manifest.app)) else { return };
+        let Some(Transfer { manifest: Some(manifest), chunks, missing }) = &self.transfer else { return };
+        if !missing.is_empty() {
+            return;
+        }
+        let gather = |hashes: &[Digest]| hashes.iter().map(|hash| chunks[hash].clone()).collect();
+        let (core, app) = (gather(&manifest.core), gather(&manifest.app));
         let Manifest { slot, epoch, order, .. } = **manifest;
         let hashes = manifest.core.clone();
         let snapshot = Arc::new(CoreSnapshot { slot, epoch, order, hashes, chunks: core });

@@ -38,7 +38,7 @@ impl Verifier {
         let NewViewMessage { signed, view_changes, stable, certificates } = &**message;
         self.new_view_body(signed)?;
         let body = &signed.body;
-        let bodies = named(body, view_changes).into_iter().filter(|body| self.view_change_body(body).is_ok());
+        let bodies = named(body, view_changes).into_iter().filter(|body| self.named_body(body).is_ok());
         let view_changes: Vec<_> = bodies.cloned().collect();
         let is_asked = |claim: &Claim| {
             body.proposals.contains(&(claim.slot, claim.digest))
@@ -47,6 +47,16 @@ impl Verifier {
         let certificates = CertificateSet(self.backing(certificates, is_asked));
         let stable = self.proof_of(stable.as_ref(), body.stable);
         Ok(keep(message, NewViewMessage { signed: signed.clone(), view_changes, stable, certificates }))
+    }
+
+    /// Checks a body that a NEW-VIEW names by its hash, which covers the signer and all that it says. One that no
+    /// signature could make valid, because its signer is a stranger or its form is none, needs none to convict who named
+    /// it; any other with a wrong signature was swapped on the way, and is dropped (`docs/protocol.md` X4, M14).
+    pub(super) fn named_body(&self, signed: &Signed<ViewChange>) -> Result<(), Rejected> {
+        if self.member(signed.signer).is_err() || !is_canonical(&signed.body) {
+            return Ok(());
+        }
+        self.view_change_body(signed)
     }
 
     /// Checks a NEW-VIEW's limits and signature. One that does not follow from its bodies passes: it is evidence.

@@ -88,7 +88,12 @@ pub(super) fn object(event: &TraceEvent<'_>) -> Value {
         What::Calm(core) => {
             put("core", json!(members(*core)));
         }
-        What::Ticked(_) | What::Recorded(_) | What::Crashed | What::Restarted { .. } | What::Ended(_) => {}
+        What::Ticked(_)
+        | What::Recorded(_)
+        | What::Crashed
+        | What::Restarted { .. }
+        | What::Ended(_)
+        | What::Alarmed(_) => {}
     }
     if let Some(state) = state(event) {
         put("view", json!(state.view.0));
@@ -124,6 +129,7 @@ fn name(what: &What<'_>) -> &'static str {
         What::Ended(_) => "ended",
         What::Fault(_) => "fault",
         What::Calm(_) => "calm",
+        What::Alarmed(_) => "alarmed",
         What::Answered { .. } => "answered",
     }
 }
@@ -152,6 +158,7 @@ pub(super) fn text(what: &What<'_>) -> String {
         What::Ended(reason) => format!("ends for good: {reason}"),
         What::Fault(what) => fault(what),
         What::Calm(core) => format!("calm; core: {}", replicas(&members(*core))),
+        What::Alarmed(reason) => format!("gives the alarm: {reason}"),
         What::Answered { op } => format!("the client of operation {op} is convinced"),
     }
 }

@@ -218,4 +218,7 @@ pub enum Metric {
     Throttled,
     /// The most slots, votes, view changes and vertices that an honest replica ever held, added up.
     PeakFootprint,
+    /// Proposals that came to honest replicas when half of the time was over after which they would have suspected the
+    /// primary, all together.
+    SlowProposals,
 }

@@ -148,6 +148,7 @@ impl Run<'_> {
         self.observer.note(self.now, mix(3, host as u64), state);
         self.observer.tell(self.now, Some(id), state, What::Ticked(result));
         self.after(host, state, result);
+        self.alarms(host);
         if is_weighed
             && self.is_honest(id)
             && let Some(replica) = &self.hosts[host].replica
@@ -188,6 +189,7 @@ impl Run<'_> {
     fn changed(&mut self, host: usize, before: State, state: State) {
         let id = self.hosts[host].id;
         self.tallies.highest_view = self.tallies.highest_view.max(state.view.0);
+        self.alarms(host);
         if !self.triggers.is_empty() {
             self.triggers.stepped(id, state);
         }
@@ -209,6 +211,30 @@ impl Run<'_> {
                 self.probes.hit_if(replica.has_diverged(), Probe::Diverged);
                 self.oracles.weigh(id, &replica.footprint());
             }
+        }
+    }
+
+    /// What an honest replica has to alarm its operator of (`docs/protocol.md` T17, T18).
+    fn alarms(&mut self, host: usize) {
+        let machine = &mut self.hosts[host];
+        let id = machine.id;
+        if self.honest >> id.0 & 1 == 0 {
+            return;
+        }
+        let Some(replica) = &machine.replica else { return };
+        let state = State::of(replica);
+        let (slow, halted) = (replica.slow_proposals(), replica.is_halted_at_high());
+        let (slow_before, was_halted) = std::mem::replace(&mut machine.alarms, (slow, halted));
+        // A replica that came back counts from the beginning.
+        let more = slow.saturating_sub(slow_before);
+        self.tallies.slow_proposals += more;
+        if 0 < more {
+            self.probes.hit(Probe::SlowProposal);
+            self.observer.tell(self.now, Some(id), state, What::Alarmed("the primary is slow"));
+        }
+        if halted && !was_halted {
+            self.probes.hit(Probe::HaltedAtHigh);
+            self.observer.tell(self.now, Some(id), state, What::Alarmed("execution stands at the high watermark"));
         }
     }
 

@@ -115,6 +115,7 @@ impl Run<'_> {
             Metric::Forged => self.tallies.forged,
             Metric::Throttled => self.tallies.throttled,
             Metric::PeakFootprint => self.oracles.peak(),
+            Metric::SlowProposals => self.tallies.slow_proposals,
         }
     }
 

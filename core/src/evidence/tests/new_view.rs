@@ -48,6 +48,13 @@ fn each_departure_from_the_bodies_convicts_the_primary() {
     let unvoted = with(2, world.sign_view_change(2, unvoted));
     let contradicting = with(2, world.view_change(2, 1, 4, &[claim(5, 0, 66)]));
     let higher = with(2, world.view_change(2, 1, 8, &[]));
+    let stranger =
+        with(2, Arc::new(Signed { signer: ReplicaId(9), ..Signed::clone(&world.view_change(2, 1, 4, &[])) }));
+    let unordered = ViewChange {
+        prepared: vec![claim(7, 0, 1), claim(5, 0, 1)],
+        ..world.view_change(2, 1, 4, &[claim(5, 0, 1), claim(7, 0, 1)]).body.clone()
+    };
+    let unordered = with(2, world.sign_view_change(2, unordered));
 
     let guilty = [
         ("a claim is omitted", proposing(&[(5, digest(1))]), honest.clone()),
@@ -64,6 +71,8 @@ fn each_departure_from_the_bodies_convicts_the_primary() {
         ("a body that prepared without a vote", named(&unvoted), unvoted.clone()),
         ("two batches in one view", named(&contradicting), contradicting.clone()),
         ("a body with a higher h", named(&higher), higher.clone()),
+        ("a body of no member", named(&stranger), stranger.clone()),
+        ("a body of no form", named(&unordered), unordered.clone()),
     ];
     for (why, body, bodies) in guilty {
         let signed = world.sign_new_view(body);

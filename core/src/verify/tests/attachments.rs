@@ -148,6 +148,27 @@ fn bodies_that_a_new_view_does_not_name_or_that_are_forged_are_dropped_alone() {
 }
 
 #[test]
+fn bodies_that_no_signature_makes_valid_are_kept_for_the_primary_named_them() {
+    let world = world();
+    let right = new_view(&world);
+    let last = Signed::clone(&right.view_changes[2]);
+    let stranger = Signed { signer: ReplicaId(4), ..last.clone() };
+    let prepared = vec![claim(4, 0, 9), claim(3, 0, 9)];
+    let unordered = Signed { body: ViewChange { prepared, ..last.body.clone() }, ..last };
+    for misfit in [stranger, unordered] {
+        let mut message = right.clone();
+        message.view_changes[2] = Arc::new(misfit);
+        let view_changes = message.view_changes.iter().map(|signed| signed.id()).collect();
+        message.signed = world.sign_new_view(NewView { view_changes, ..right.signed.body.clone() });
+        let kept = kept_new_view(&world, message.clone());
+        assert_eq!(kept.view_changes, message.view_changes);
+        let evidence = Evidence::from_new_view(&world.chain, &kept.signed, &kept.view_changes);
+        let evidence = Arc::new(evidence.expect("the primary named it"));
+        assert!(world.verifier.evidence(evidence).is_ok(), "anyone can check it");
+    }
+}
+
+#[test]
 fn bodies_come_out_in_the_order_of_their_names() {
     let world = world();
     let mut turned = new_view(&world);
