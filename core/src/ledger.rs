@@ -171,9 +171,12 @@ impl Ledger {
         };
         let mut head_chunk = vec![segment::HEAD];
         head_chunk.extend(postcard::to_stdvec(&head).expect("a head encodes"));
-        let mut chunks = vec![Arc::new(Bytes(head_chunk))];
-        let mut hashes = vec![chunk_hash(&chunks[0].0)];
-        for segment in self.frontier.segments_mut().chain(self.seen.segments_mut()) {
+        let segments: Vec<_> = self.frontier.segments_mut().chain(self.seen.segments_mut()).collect();
+        let mut hashes = Vec::with_capacity(1 + segments.len());
+        let mut chunks = Vec::with_capacity(1 + segments.len());
+        hashes.push(chunk_hash(&head_chunk));
+        chunks.push(Arc::new(Bytes(head_chunk)));
+        for segment in segments {
             hashes.push(segment.digest());
             chunks.push(segment.bytes().clone());
         }

@@ -6,8 +6,8 @@ use cretoai_core::application::{Application, RestoreError};
 use cretoai_core::bytes::Bytes;
 use cretoai_core::outbox::Execution;
 
-const CELLS: usize = 32;
-const CHUNKS: usize = 4;
+const CELLS: usize = 8;
+const CHUNKS: usize = 2;
 
 /// A running hash in each of several cells, and a count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,9 +41,9 @@ impl Application for Tally {
     }
 
     fn snapshot(&self) -> Vec<Bytes> {
-        let cells = self.cells.chunks(CELLS / CHUNKS);
-        let chunk = |cells: &[u64]| Bytes(cells.iter().flat_map(|cell| cell.to_le_bytes()).collect());
-        cells.map(chunk).chain([Bytes(self.ops.to_le_bytes().to_vec())]).collect()
+        let cells = self.cells.map(u64::to_le_bytes);
+        let cells = cells.chunks(CELLS / CHUNKS).map(|cells| Bytes(cells.as_flattened().to_vec()));
+        cells.chain([Bytes(self.ops.to_le_bytes().to_vec())]).collect()
     }
 
     fn restore(&mut self, chunks: &[&[u8]]) -> Result<(), RestoreError> {

@@ -15,6 +15,9 @@ pub(crate) const SEEN: u8 = 2;
 /// Entries in a segment, at the most: with entries under 128 bytes a chunk stays below its 1 MiB.
 pub(crate) const SEGMENT_ENTRIES: usize = 8192;
 
+/// Room that a segment begins with: for a handful of entries.
+const FIRST_BYTES: usize = 512;
+
 /// Bytes before the first entry: the kind and the group's number.
 pub(crate) const HEADER: usize = 9;
 
@@ -33,7 +36,8 @@ pub(crate) struct Segment {
 
 impl Segment {
     fn new(kind: u8, group: u64) -> Self {
-        let mut bytes = vec![kind];
+        let mut bytes = Vec::with_capacity(FIRST_BYTES);
+        bytes.push(kind);
         bytes.extend(group.to_be_bytes());
         Self { bytes: Arc::new(Bytes(bytes)), entries: 0, hasher: Hasher::new(Domain::Chunk), hashed: 0, digest: None }
     }

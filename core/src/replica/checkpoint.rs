@@ -71,9 +71,8 @@ impl Checkpoints {
 
     fn certificate(&self, committee: Committee, vote: CheckpointVote) -> Option<CheckpointCertificate> {
         let same = self.votes.get(&vote.slot)?.iter().flatten().filter(|held| held.body == vote);
-        let votes: Vec<_> = same.cloned().collect();
-        let signers = votes.iter().fold(0, |set, vote| set | singleton(vote.signer));
-        committee.is_quorum(signers).then_some(CheckpointCertificate { vote, votes })
+        let signers = same.clone().fold(0, |set, vote| set | singleton(vote.signer));
+        committee.is_quorum(signers).then(|| CheckpointCertificate { vote, votes: same.cloned().collect() })
     }
 
     fn forget(&mut self, upto: Slot) {

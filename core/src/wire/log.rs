@@ -153,6 +153,14 @@ fn unstuffed(body: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// Where `what` begins in `bytes`. Looks for its first byte first: most bodies lack even that.
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
+    let mut from = 0;
+    loop {
+        from += bytes[from..].iter().position(|byte| *byte == what[0])?;
+        if bytes[from..].starts_with(what) {
+            return Some(from);
+        }
+        from += 1;
+    }
 }
