@@ -1,6 +1,7 @@
 //! Content that carries its own hash (`docs/protocol.md` M13).
 
 use crate::hash::{Digest, Domain, hash};
+use crate::wire::encoded_size;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::ops::Deref;
@@ -47,7 +48,10 @@ pub fn content_hash(domain: Domain, content: &impl Serialize) -> Digest {
     let mut short = [0; 480];
     match postcard::to_slice(content, &mut short) {
         Ok(bytes) => hash(domain, bytes),
-        Err(_) => hash(domain, &postcard::to_stdvec(content).expect("content of bounded size encodes")),
+        Err(_) => {
+            let bytes = Vec::with_capacity(encoded_size(content));
+            hash(domain, &postcard::to_extend(content, bytes).expect("content of bounded size encodes"))
+        }
     }
 }
 

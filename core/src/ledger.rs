@@ -16,7 +16,7 @@ use crate::bytes::Bytes;
 use crate::checkpoint::StateRoots;
 use crate::config::Chain;
 use crate::hash::{Digest, Domain, Hasher, hash};
-use crate::request::{ClientRequest, RequestId};
+use crate::request::ClientRequest;
 use crate::time::Instant;
 use crate::types::{Height, ReplicaId, Slot};
 use crate::vertex::{Link, SignedVertex, VertexId};
@@ -97,7 +97,7 @@ impl Ledger {
     /// stands still while nothing is ordered, so it is the clock that says what the next slot's would be.
     #[must_use]
     pub fn judge(&self, request: &ClientRequest, author: ReplicaId, now: Instant) -> Fate {
-        self.seen.judge(request, author, now.max(Instant(self.time.0.saturating_add(1))))
+        self.seen.judge(request, author, now.max(Instant(self.time.0.saturating_add(1)))).0
     }
 
     /// Finalizes the next slot; `None` is the NULL batch. `body` gives the body of each listed vertex.
@@ -139,12 +139,11 @@ impl Ledger {
     fn list(&mut self, vertex: &SignedVertex, fates: &mut Vec<Listed>) {
         let author = vertex.author();
         for request in &vertex.body.payload {
-            let fate = self.seen.judge(request, author, self.time);
+            // The result of an earlier execution is noted now: it may have expired when this slot is answered.
+            let (fate, result) = self.seen.judge(request, author, self.time);
             if fate == Fate::Executes {
                 self.seen.mark(request, author);
             }
-            // The result of an earlier execution is noted now: it may have expired when this slot is answered.
-            let result = self.seen.result(&request.id());
             fates.push(Listed { request: request.clone(), author, fate, result });
         }
     }
@@ -156,8 +155,8 @@ impl Ledger {
 
     /// The result of a request that executed and has not expired; `None` also while it is being executed.
     #[must_use]
-    pub fn result(&self, id: &RequestId) -> Option<Digest> {
-        self.seen.result(id)
+    pub fn result(&self, request: &ClientRequest) -> Option<Digest> {
+        self.seen.result(request)
     }
 
     /// The state for a snapshot. Every request must be complete.

@@ -113,7 +113,10 @@ pub fn max_frame(chain: &Chain) -> usize {
 }
 
 fn versioned<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    postcard::to_stdvec(&(VERSION, value)).expect("what is within limits encodes")
+    // Counted first: a vertex would else be copied a dozen times while its bytes outgrow their place.
+    let versioned = (VERSION, value);
+    let bytes = Vec::with_capacity(encoded_size(&versioned));
+    postcard::to_extend(&versioned, bytes).expect("what is within limits encodes")
 }
 
 fn from_versioned<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {

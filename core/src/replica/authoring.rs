@@ -92,7 +92,7 @@ impl Replica {
         for request in requests.iter().map(Verified::get) {
             let taken = self.enqueue(request);
             if taken == Err(Ignored::Duplicate)
-                && let Some(result) = self.ledger.result(&request.id())
+                && let Some(result) = self.ledger.result(request)
             {
                 again.push((request.id(), Outcome::Executed(result)));
             }

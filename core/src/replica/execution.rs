@@ -208,6 +208,9 @@ impl Replica {
             }
         };
         let outcomes = listed.iter().map(|listed| (listed.request.id(), outcome(listed))).collect();
+        let mut results = results.into_iter();
+        let result = |listed: &Listed| if listed.fate == Fate::Executes { results.next() } else { None };
+        let results = listed.iter().map(result).collect();
         self.sign_reply(slot, outcomes, results, out);
     }
 
@@ -215,11 +218,18 @@ impl Replica {
     /// that is known to be wrong nobody is to hear (C5).
     pub(super) fn answer_again(&self, outcomes: Vec<(RequestId, Outcome)>, out: &mut Outbox) {
         if !outcomes.is_empty() && !self.execution.diverged {
-            self.sign_reply(self.execution.applied, outcomes, Vec::new(), out);
+            let results = vec![None; outcomes.len()];
+            self.sign_reply(self.execution.applied, outcomes, results, out);
         }
     }
 
-    fn sign_reply(&self, slot: Slot, outcomes: Vec<(RequestId, Outcome)>, results: Vec<Bytes>, out: &mut Outbox) {
+    fn sign_reply(
+        &self,
+        slot: Slot,
+        outcomes: Vec<(RequestId, Outcome)>,
+        results: Vec<Option<Bytes>>,
+        out: &mut Outbox,
+    ) {
         let outcomes: Arc<[_]> = outcomes.into();
         let body = ReplyStatement { slot, root: outcome_root(&outcomes) };
         let signed = self.sign(body, |body| Statement::Reply(body));

@@ -163,7 +163,7 @@ impl Run<'_> {
             self.oracles.replied(id, &reply);
             let expired = reply.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::NoOp(NoOp::Expired));
             self.probes.hit_if(expired, Probe::Expired);
-            self.probes.hit_if(reply.results.len() < reply.outcomes.len(), Probe::Moot);
+            self.probes.hit_if(reply.results.iter().any(Option::is_none), Probe::Moot);
         }
         if self.clients.ops.is_empty() {
             return;
