@@ -31,7 +31,7 @@ use cretoai_core::wire::max_frame;
 use hello::Hello;
 use link::LinkLimits;
 use peer::Peer;
-use quinn::{Endpoint, EndpointConfig, TokioRuntime};
+use quinn::{Endpoint, TokioRuntime};
 use stats::Refusals;
 use std::fmt;
 use std::future::pending;
@@ -90,8 +90,9 @@ impl QuicTransport {
         let strangers = Arc::new(Refusals::new(&events));
         let identity = Identity::new(keys, Arc::new(Members::new(chain)), &config.limits)?;
         let server = identity.server(Arc::clone(&strangers))?;
+        let datagrams = tls::datagrams(keys);
         let endpoint = UdpSocket::bind(config.bind)
-            .and_then(|socket| Endpoint::new(EndpointConfig::default(), Some(server), socket, Arc::new(TokioRuntime)))
+            .and_then(|socket| Endpoint::new(datagrams, Some(server), socket, Arc::new(TokioRuntime)))
             .map_err(|error| QuicError::Bind { address: config.bind, error })?;
         let peer = |other| (other != id).then(|| Arc::new(Peer::new(other, chain, &config.limits, &events)));
         let shared = Arc::new(Shared {

@@ -75,7 +75,7 @@ impl Default for QuicLimits {
             idle_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(2),
             retry_first: Duration::from_millis(50),
-            retry_max: Duration::from_secs(5),
+            retry_max: Duration::from_secs(1),
             stale_after: Duration::from_secs(2),
             close_timeout: Duration::from_secs(1),
         }
