@@ -39,6 +39,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 /// Chunks of a snapshot are written in batches of about this size, so that none has to hold the whole state.
 const CHUNK_BATCH_BYTES: usize = 4 << 20;
 
+/// Bytes that an entry of the log takes in a batch besides its value, at the most.
+const ENTRY_OVERHEAD: usize = 64;
+
 /// The hashes of a snapshot's chunks.
 type Chunks = BTreeSet<Digest>;
 
@@ -277,12 +280,14 @@ impl Store for RocksStore {
     fn append(&self, records: &[(Lsn, Record)], obsolete: &[Lsn]) -> Result<(), StoreError> {
         let mut end = locked(&self.end);
         let mut last = *end;
-        let mut batch = WriteBatch::default();
+        let records: Vec<_> = records.iter().map(|(lsn, record)| (lsn, wire::encode_record(record))).collect();
+        let bytes = records.iter().map(|(_, record)| record.len() + ENTRY_OVERHEAD).sum::<usize>();
+        let mut batch = WriteBatch::with_capacity_bytes(bytes + ENTRY_OVERHEAD * (obsolete.len() + 1));
         let log = self.family(Family::Consensus);
         for (lsn, record) in records {
             assert!(last < *lsn, "record {lsn} behind {last}");
             last = *lsn;
-            batch.put_cf(log, lsn.0.to_be_bytes(), wire::encode_record(record));
+            batch.put_cf(log, lsn.0.to_be_bytes(), record);
         }
         for lsn in obsolete {
             batch.delete_cf(log, lsn.0.to_be_bytes());

@@ -338,16 +338,32 @@ fn damage_within_the_log_is_refused() {
 
 #[test]
 fn a_flipped_bit_in_a_file_is_an_error_and_never_other_data() {
+    flip_everywhere(300, |store| {
+        let is_theirs = |file: &rocksdb::LiveFile| file.column_family_name == Family::Vertices.name();
+        let file = store.db.live_files().unwrap().into_iter().find(is_theirs).expect("a file of vertices").name;
+        file.trim_start_matches('/').into()
+    });
+}
+
+#[test]
+fn a_flipped_bit_in_a_file_beside_the_tree_is_an_error_too() {
+    flip_everywhere(8000, |store| {
+        let beside = files(&store.path, "blob");
+        assert!(store.stats().sst_bytes >= fs::metadata(&beside[0]).unwrap().len());
+        beside[0].file_name().unwrap().into()
+    });
+}
+
+/// Flips bits, here and there, in a file of the store that holds vertices with payloads of a length.
+fn flip_everywhere(payload: usize, file: impl FnOnce(&RocksStore) -> PathBuf) {
     let folder = folder();
     let store = create(folder.path());
-    let vertices: Vec<_> = (0..60).map(|number| signed(number, 1, &[], &[1; 300])).collect();
+    let vertices: Vec<_> = (0..60).map(|number| signed(number, 1, &[], &vec![1; payload])).collect();
     let listed: Vec<_> = vertices.iter().collect();
     store.finalize(&[final_slot(1, 10, &listed)]).unwrap();
     store.flush().unwrap();
     let expected = store.finalized(Slot(1)..=Slot(1), 99).unwrap();
-    let is_theirs = |file: &rocksdb::LiveFile| file.column_family_name == Family::Vertices.name();
-    let file = store.db.live_files().unwrap().into_iter().find(is_theirs).expect("a file of vertices").name;
-    let file = file.trim_start_matches('/').to_owned();
+    let file = file(&store);
     drop(store);
 
     let length = usize::try_from(fs::metadata(folder.path().join(&file)).unwrap().len()).unwrap();
