@@ -19,7 +19,7 @@ mod waiters;
 
 pub use handle::{Handle, Status, Stopping};
 pub use ingest::IngestCounts;
-pub use waiters::Answer;
+pub use waiters::{Answer, Waiting};
 
 use crate::env::Env;
 use crate::store::{Recovered, Store, StoreError};
@@ -319,7 +319,7 @@ impl<E: Env, T: Transport, O: Observer> Driver<E, T, O> {
     /// What the replica thinks of a request that came with others, of which it refused some. It is given again: of one
     /// that was taken the replica has to say that it knows it, and that it is not executed yet.
     fn taken_or_not(&mut self, request: &[Verified<Arc<ClientRequest>>]) -> Result<(), Ignored> {
-        let is_executed = self.replica.ledger().result(&request[0].id()).is_some();
+        let is_executed = self.replica.ledger().result(&request[0]).is_some();
         match self.answered_step(Input::Requests(request)) {
             Err(Ignored::Duplicate) if !is_executed => Ok(()),
             result => result,

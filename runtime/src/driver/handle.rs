@@ -1,7 +1,7 @@
 //! The way in for whoever runs a driver: requests, questions, and the order to stop.
 
 use super::ingest::IngestCounts;
-use super::waiters::{Answer, Waiters};
+use super::waiters::{Waiters, Waiting};
 use cretoai_core::Ignored;
 use cretoai_core::config::Chain;
 use cretoai_core::replica::{Halt, Replica};
@@ -133,11 +133,11 @@ impl<A> Handle<A> {
         answer.await.map_err(|_| Stopping)
     }
 
-    /// Waits for what becomes of a request at this replica. To be called before it is submitted. `None` when too many
+    /// Waits for what becomes of requests at this replica. To be called before they are submitted. `None` when too many
     /// requests are waited for already.
     #[must_use]
-    pub fn wait(&self, id: RequestId) -> Option<oneshot::Receiver<Answer>> {
-        self.waiters.wait(id)
+    pub fn wait(&self, ids: &[RequestId]) -> Option<Waiting> {
+        self.waiters.wait(ids)
     }
 
     /// Asks the application, between two slots.

@@ -281,7 +281,7 @@ async fn submit(shared: Shared, number: u64) -> bool {
             madsim::time::sleep(patience / 4).await;
             continue;
         };
-        let Some(answer) = handle.wait(request.get().id()) else { break };
+        let Some(waiting) = handle.wait(&[request.get().id()]) else { break };
         let attempt = async {
             let taken = handle.submit(vec![request.clone()]).await.ok()?;
             if taken == [Err(Ignored::Duplicate)] {
@@ -291,7 +291,8 @@ async fn submit(shared: Shared, number: u64) -> bool {
                     return Some(());
                 }
             }
-            answer.await.ok().map(|_| ())
+            waiting.complete().await;
+            Some(())
         };
         match madsim::time::timeout(patience, attempt).await {
             Ok(Some(_)) => return true,
