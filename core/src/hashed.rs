@@ -10,6 +10,14 @@ use std::ops::Deref;
 pub trait Content: Serialize {
     /// The label of its hash.
     const DOMAIN: Domain;
+
+    /// The hash. Of the canonical bytes, unless the content has a part that is named by a hash of its own.
+    fn content_hash(&self) -> Digest
+    where
+        Self: Sized,
+    {
+        content_hash(Self::DOMAIN, self)
+    }
 }
 
 /// A `T` with the hash of its canonical bytes, computed once, where the `T` is made or decoded. The hash is not
@@ -24,7 +32,7 @@ impl<T: Content> Hashed<T> {
     /// Computes the hash of `content`.
     #[must_use]
     pub fn new(content: T) -> Self {
-        Self { digest: content_hash(T::DOMAIN, &content), content }
+        Self { digest: content.content_hash(), content }
     }
 }
 

@@ -243,6 +243,7 @@ fn verdict_name(verdict: Verdict) -> &'static str {
         Verdict::Duplicate => "duplicate",
         Verdict::Missing => "missing",
         Verdict::Dead => "dead",
+        Verdict::Banned => "banned",
     }
 }
 

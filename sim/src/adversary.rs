@@ -8,6 +8,7 @@ mod craft;
 mod dag_liar;
 mod double_voter;
 mod equivocator;
+mod false_accuser;
 mod gatekeeper;
 mod liar;
 mod mutator;
@@ -164,6 +165,7 @@ pub fn new(behaviour: &Behaviour) -> Box<dyn Adversary> {
         }
         Behaviour::Replayer { per_mille, delay_us } => Box::new(spammer::Replayer::new(*per_mille, *delay_us)),
         Behaviour::Forger { per_mille } => Box::new(spammer::Forger::new(*per_mille)),
+        Behaviour::FalseAccuser { period_us } => Box::new(false_accuser::FalseAccuser::new(*period_us)),
         Behaviour::DagLiar { per_mille } => Box::new(dag_liar::DagLiar::new(*per_mille)),
         Behaviour::Amnesiac { at_us } => Box::new(gatekeeper::Amnesiac::new(at_us)),
         Behaviour::Script { steps, batches, honest } => Box::new(script::Script::new(steps, batches, *honest)),

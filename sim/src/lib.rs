@@ -4,6 +4,7 @@
 
 pub mod adversary;
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod crypto;

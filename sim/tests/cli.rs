@@ -358,6 +358,29 @@ fn a_trace_has_columns_for_people_and_objects_for_programs() {
 }
 
 #[test]
+fn a_bundle_of_proof_convicts_whoever_reads_it_and_a_changed_one_does_not() {
+    let file = folder("proof").join("bundle");
+    let path = file.to_str().unwrap();
+    sim(&["run", "canary", "--bundle", path]).exits(0).says(&format!("cretoai-sim verify {path} --seed 1"));
+    let ran = sim(&["verify", path, "--seed", "1"]).exits(0).says("FORK         s1 was decided as ");
+    assert!(ran.row("faulty").starts_with("r0, r1: more than f"), "{}", ran.out);
+    assert_eq!(ran.row("verdict"), "everything in it proves what it says");
+    sim(&["verify", path, "--seed", "2"]).refuses_with(&format!("{path}: seed 2 is of another run"));
+    let unknown = "simulated signatures cannot be checked without the seed of their run: add --seed";
+    sim(&["verify", path]).refuses_with(&format!("{path}: {unknown}"));
+
+    // The last byte is of a signature in a certificate.
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    let ran = sim(&["verify", path, "--seed", "1"]).exits(1);
+    assert!(ran.row("NOT proven").contains("signature of"), "{}", ran.out);
+    assert_eq!(ran.row("verdict"), "one thing in it proves nothing");
+    fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
+    sim(&["verify", path, "--seed", "1"]).exits(64);
+}
+
+#[test]
 fn the_library_is_listed_one_line_each() {
     let ran = sim(&["scenarios"]).exits(0);
     for name in ["demo", "swarm", "canary"] {

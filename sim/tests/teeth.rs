@@ -106,6 +106,10 @@ fn contrary(expectation: &Expectation, n: u16) -> Vec<Expectation> {
             let against = |against, by_at_least| Expectation::Evidence { against, kind: kind.clone(), by_at_least };
             vec![against(against_id(expectation), n), against(other, 1)]
         }
+        Expectation::Standing { of, thousandths, replicas } => {
+            let other = (thousandths + 1) % 1001;
+            vec![Expectation::Standing { of, thousandths: other, replicas }]
+        }
         Expectation::Transferred { replicas } => {
             vec![Expectation::Transferred { replicas: others(&replicas) }]
         }

@@ -9,7 +9,7 @@ use super::execution::OwnState;
 use super::{Halt, Replica};
 use crate::checkpoint::{CheckpointCertificate, CheckpointVote};
 use crate::committee::{Committee, singleton};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, forensics};
 use crate::hash::Digest;
 use crate::input::Ignored;
 use crate::message::{FetchItem, Message, Signed};
@@ -147,8 +147,10 @@ impl Replica {
         out: &mut Outbox,
     ) -> Result<(), Ignored> {
         let slot = proof.vote.slot;
-        let known = [&self.stable, &self.previous_stable];
-        if known.into_iter().flatten().any(|known| known.vote.slot == slot && known.vote != proof.vote) {
+        let known = [&self.stable, &self.previous_stable].into_iter().flatten();
+        let rival = known.into_iter().find(|known| known.vote.slot == slot && known.vote != proof.vote).cloned();
+        if let Some(rival) = rival {
+            self.accuse_all(forensics::signed_two_states(&rival, proof), out);
             self.halt(Halt::ContradictingCheckpoints(slot), out);
             return Err(Ignored::Stopped);
         }

@@ -11,7 +11,7 @@
 use super::{Halt, Replica, pick};
 use crate::batch::NULL_BATCH;
 use crate::certificate::{Certificate, Claim};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, forensics};
 use crate::fetch::Until;
 use crate::hash::Digest;
 use crate::input::Ignored;
@@ -383,6 +383,8 @@ impl Replica {
     pub(super) fn decide(&mut self, certificate: &Arc<Certificate>, out: &mut Outbox) -> Result<(), Ignored> {
         let Claim { slot, view, digest } = certificate.claim;
         if self.left_out_by_new_view(slot, view, digest) {
+            let bodies = self.new_view.as_ref().map_or(Vec::new(), |new_view| new_view.view_changes.clone());
+            self.accuse_all(forensics::hid_a_commit(certificate, &bodies), out);
             out.persist(Record::Committed(certificate.clone()));
             self.halt(Halt::ContradictingNewView(slot), out);
             return Err(Ignored::Stopped);
@@ -392,6 +394,8 @@ impl Replica {
             if known.claim.digest == digest {
                 return Err(Ignored::Duplicate);
             }
+            let culprits = forensics::decided_twice(known, certificate, &self.new_view);
+            self.accuse_all(culprits, out);
             out.persist(Record::Committed(certificate.clone()));
             self.halt(Halt::ContradictingCommits(slot), out);
             return Err(Ignored::Stopped);

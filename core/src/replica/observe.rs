@@ -26,6 +26,8 @@ pub struct Footprint {
     pub executing: usize,
     /// Requests remembered as executed.
     pub seen_requests: usize,
+    /// Pieces of evidence.
+    pub evidence: usize,
 }
 
 impl Replica {
@@ -118,6 +120,7 @@ impl Replica {
             queued_requests: self.authoring.queued(),
             executing: self.execution.in_flight(),
             seen_requests: self.ledger.seen_len(),
+            evidence: self.evidence.iter().count(),
         }
     }
 }

@@ -13,7 +13,7 @@ use cretoai_core::request::{ClientRequest, Request};
 use cretoai_core::signature::{Signature, Statement};
 use cretoai_core::types::{Height, ReplicaId, Slot, View};
 use cretoai_core::verify::Verified;
-use cretoai_core::vertex::{Link, Vertex};
+use cretoai_core::vertex::{Link, Payload, Vertex};
 use cretoai_core::vote::{Phase, Vote};
 use std::sync::Arc;
 
@@ -124,7 +124,7 @@ impl Flooder {
             ts: stage.time,
             prev: Link { height: Height(self.height - 1), id: stage.some_digest() },
             refs: vec![],
-            payload: vec![Arc::new(ClientRequest::anonymous(request))],
+            payload: Payload::Requests(vec![Arc::new(ClientRequest::anonymous(request))]),
         };
         Message::Vertex(stage.vertex(vertex))
     }

@@ -26,6 +26,9 @@ pub(super) enum Command {
         /// The seed; the scenario's own, or 1, when absent
         #[arg(long)]
         seed: Option<u64>,
+        /// Write what the honest replicas can prove at the end to this file, for `verify`
+        #[arg(long, value_name = "FILE")]
+        bundle: Option<PathBuf>,
     },
     /// Run scenarios with many seeds, on all cores
     Campaign(CampaignArguments),
@@ -42,6 +45,14 @@ pub(super) enum Command {
     },
     /// List the library of scenarios
     Scenarios,
+    /// Check a bundle of proof: whom its evidence convicts, and what its certificates decide
+    Verify {
+        /// A file that `run --bundle` or a replica wrote
+        bundle: PathBuf,
+        /// The seed of the run, without which nobody can check simulated signatures
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Show the first event in which two runs differ
     Diff {
         /// A failure file, SCENARIO:SEED, or SCENARIO

@@ -138,6 +138,11 @@ pub enum Behaviour {
         /// How many of its vertices.
         per_mille: u32,
     },
+    /// It makes vertices of evidence that proves nothing: forged, misread, or of another chain.
+    FalseAccuser {
+        /// How often.
+        period_us: u64,
+    },
     /// It runs with an empty memory and disk after each of these moments: an honest program with a lost disk.
     Amnesiac {
         /// When it loses everything.

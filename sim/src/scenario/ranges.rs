@@ -72,6 +72,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("at_least", 0, i64::MAX),
     ("at_most", 0, i64::MAX),
     ("by_at_least", 0, 128),
+    ("thousandths", 0, 1000),
     ("delays", 0, 1000),
     ("messages-per-slot.first", 1, i64::MAX),
     ("messages-per-slot.last", 1, i64::MAX),
@@ -93,6 +94,7 @@ const REPLICAS: &[&str] = &[
     "authors",
     "accused",
     "against",
+    "standing.of",
     "invented_ref",
     "all",
 ];

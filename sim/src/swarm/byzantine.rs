@@ -76,9 +76,10 @@ fn behaviour(rng: &mut Rng, plan: &Plan, delay_us: u64) -> Behaviour {
         },
         17 => Behaviour::NewViewLiar { lie: *rng.pick(&NEW_VIEW_LIES) },
         18 => Behaviour::ViewChangeLiar { lie: *rng.pick(&LIES) },
-        19 => match rng.below(3) {
+        19 => match rng.below(4) {
             0 => Behaviour::ViewSpammer { period_us: base_us / 2 },
             1 => Behaviour::Flooder { per_second: 500, to: Vec::new(), kinds: Vec::new(), forged_per_mille: 300 },
+            2 => Behaviour::FalseAccuser { period_us: base_us / 4 },
             _ => Behaviour::Forger { per_mille: 100 },
         },
         20 => Behaviour::Replayer { per_mille: 100, delay_us: 3 * base_us },

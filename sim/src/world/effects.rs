@@ -9,7 +9,7 @@ use crate::schedule::Due;
 use cretoai_core::application::Application;
 use cretoai_core::batch::NULL_BATCH;
 use cretoai_core::bytes::Bytes;
-use cretoai_core::ledger::{CoreSnapshot, chunk_hash};
+use cretoai_core::ledger::{CoreSnapshot, Verdict, chunk_hash};
 use cretoai_core::message::{Data, Message};
 use cretoai_core::outbox::{Execution, Target, Task};
 use cretoai_core::record::Record;
@@ -108,7 +108,7 @@ impl Run<'_> {
                     self.probes.hit_if(proposed.is_some_and(|view| view < certificate.claim.view), Probe::DecidedLater);
                 }
                 Record::OwnVertex(vertex) | Record::Vertex(vertex) => {
-                    for request in &vertex.body.payload {
+                    for request in vertex.body.requests() {
                         if let Some(op) = self.clients.numbers.get(&request.id()) {
                             self.oracles.liveness.hold(op, id, self.now);
                         }
@@ -206,6 +206,11 @@ impl Run<'_> {
         if self.oracles.executes(id, execution, &mut self.facts, &mut self.clients) {
             let facts = self.facts.slot(slot);
             self.probes.hit_if(facts.decided == Some(NULL_BATCH), Probe::NullExecuted);
+            for (vertex, verdict) in &execution.listed {
+                let accuses = *verdict == Verdict::Final && vertex.body.evidence().is_some();
+                self.probes.hit_if(accuses, Probe::Accusation);
+                self.probes.hit_if(*verdict == Verdict::Banned, Probe::BannedVertex);
+            }
         }
         if !self.triggers.is_empty() {
             self.triggers.executed(id, slot);
