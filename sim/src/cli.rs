@@ -7,6 +7,7 @@ mod describe;
 mod event;
 mod replay;
 mod run;
+mod shrink;
 mod simulate;
 mod source;
 mod timeline;
@@ -106,6 +107,7 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Ended {
         Command::Run { scenario, seed } => run::run(&scenario, seed, out),
         Command::Campaign(arguments) => campaign::run(&arguments, out),
         Command::Replay { failure, until, replica } => replay::run(&failure, &Shown { until, replica }, out),
+        Command::Shrink { failure, to } => shrink::run(&failure, to.as_deref(), out),
         Command::Scenarios => scenarios(out),
         Command::Diff { a, b } => compare::run(&a, &b, out),
         Command::Trace { run, format, until, replica } => trace::run(&run, format, &Shown { until, replica }, out),
