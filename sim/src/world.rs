@@ -194,9 +194,6 @@ impl World {
     /// # Panics
     /// When the plan is not valid; [`Plan::validate`] says why.
     pub fn run(&mut self, plan: &Plan) -> RunReport {
-        if let Err(error) = plan.validate() {
-            panic!("an invalid plan reached the simulator: {error}");
-        }
         self.perform(plan, None).0
     }
 
@@ -205,13 +202,13 @@ impl World {
     /// # Panics
     /// As [`run`](Self::run).
     pub fn transcribe(&mut self, plan: &Plan) -> (RunReport, Transcript) {
-        if let Err(error) = plan.validate() {
-            panic!("an invalid plan reached the simulator: {error}");
-        }
         self.perform(plan, Some(Scribe::default()))
     }
 
     fn perform(&mut self, plan: &Plan, scribe: Option<Scribe>) -> (RunReport, Transcript) {
+        if let Err(error) = plan.validate() {
+            panic!("an invalid plan reached the simulator: {error}");
+        }
         let mut run = Run::new(plan, self);
         run.scribe = scribe;
         // docs/protocol.md O12: a panic of the protocol is a finding, not the end of the simulator.
