@@ -8,6 +8,7 @@ mod describe;
 mod event;
 mod replay;
 mod run;
+mod shrink;
 mod simulate;
 mod source;
 mod timeline;
@@ -108,6 +109,7 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Ended {
         Command::Run { scenario, seed, bundle } => run::run(&scenario, seed, bundle.as_deref(), out),
         Command::Campaign(arguments) => campaign::run(&arguments, out),
         Command::Replay { failure, until, replica } => replay::run(&failure, &Shown { until, replica }, out),
+        Command::Shrink { failure, to } => shrink::run(&failure, to.as_deref(), out),
         Command::Scenarios => scenarios(out),
         Command::Verify { bundle, seed } => verify::run(&bundle, seed, out),
         Command::Diff { a, b } => compare::run(&a, &b, out),

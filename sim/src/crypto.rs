@@ -4,6 +4,7 @@
 mod ed25519;
 mod ml_dsa;
 mod simulated;
+mod witness;
 
 use crate::plan::Crypto;
 use crate::rng::{Concern, Rng};
@@ -17,6 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use simulated::{Mix, mix};
+pub use witness::Witness;
 
 /// What signs as one replica and has more than one signature for a statement. A liar may use it; honest replicas sign
 /// with hand 0, which is what [`Signer`] does.

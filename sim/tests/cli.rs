@@ -266,6 +266,20 @@ fn a_failing_seed_leaves_a_file_that_replays_to_the_same_verdict_and_hash() {
 }
 
 #[test]
+fn a_failure_shrinks_to_a_file_that_replays_to_the_same_failure() {
+    let out = folder("shrink-out");
+    sim(&["campaign", &broken("shrink-in"), "--seeds", "3..4", "--out", out.to_str().unwrap()]).exits(1);
+    let (file, shrunk) = (out.join("broken-3.json"), out.join("broken-3-shrunk.json"));
+    let ran = sim(&["shrink", file.to_str().unwrap()]).exits(0).says("verified    twice");
+    assert!(ran.row("verdict").starts_with("SAFETY O1: "), "{}", ran.out);
+    assert_eq!(ran.row("repeat"), format!("cretoai-sim replay {}", shrunk.display()));
+    let deliveries: Vec<u64> = ran.row("deliveries").split_whitespace().map(|number| number.parse().unwrap()).collect();
+    assert!(deliveries[1] < deliveries[0] && deliveries[1] <= 20, "{}", ran.out);
+    sim(&["replay", shrunk.to_str().unwrap()]).exits(1).says("the same verdict and the same hash as recorded");
+    assert_eq!(read(&shrunk)["plan"]["transcript"]["said"].as_array().map(|said| !said.is_empty()), Some(true));
+}
+
+#[test]
 fn a_failure_that_is_not_as_recorded_is_told_apart_from_one_that_is() {
     let out = folder("altered");
     sim(&["campaign", &broken("altered-in"), "--seeds", "0..1", "--out", out.to_str().unwrap()]).exits(1);

@@ -15,6 +15,9 @@ const SLOW: &[&str] =
 /// Scenarios that are not about a schedule.
 const NO_SCHEDULE: &[(&str, &str)] = &[
     ("swarm", "the seed chooses it"),
+    ("random", "the seed chooses it"),
+    ("twins", "the seed chooses it"),
+    ("small-scope", "the seed chooses it"),
     ("demo", "it shows what there is, and tests nothing of its own"),
     ("driver", "the seed chooses its faults, and the oracles are all it expects"),
     ("canary", "its liars are one more than it takes, so that the fork does not depend on a seed"),

@@ -43,6 +43,14 @@ pub(super) enum Command {
         #[arg(long)]
         replica: Option<u16>,
     },
+    /// Make a failure smaller: as few replicas, faults, operations and messages as it takes to fail in the same way
+    Shrink {
+        /// A failure file
+        failure: String,
+        /// Where the smaller one goes; beside it, with `-shrunk` in its name, when absent
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
     /// List the library of scenarios
     Scenarios,
     /// Check a bundle of proof: whom its evidence convicts, and what its certificates decide

@@ -13,6 +13,9 @@ macro_rules! library {
 library! {
     "demo"
     "swarm"
+    "random"
+    "twins"
+    "small-scope"
     "canary"
     "driver"
     "accused-primary-hides-the-evidence"

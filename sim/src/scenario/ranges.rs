@@ -45,6 +45,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("limit", 0, i64::MAX),
     // Clients.
     ("clients", 0, 100_000),
+    ("memory", 0, 100_000),
     ("ops", 0, MANY),
     ("payload_bytes", 8, 32_768),
     ("resend_to", 0, 128),
@@ -55,6 +56,11 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("slot", 0, i64::MAX),
     ("view", 0, i64::MAX),
     ("nth", 1, i64::MAX),
+    // Transcripts, which no person writes.
+    ("message.nth", 0, i64::MAX),
+    ("at_ns", 0, i64::MAX),
+    ("submitted_ns", 0, i64::MAX),
+    ("expires_ns", 0, i64::MAX),
     ("offset_us", -LONGEST_US, LONGEST_US),
     ("ts_offset_us", -LONGEST_US, LONGEST_US),
     ("forger.per_mille", 0, 100_000),
@@ -90,6 +96,7 @@ const REPLICAS: &[&str] = &[
     "groups",
     "half",
     "twin.first",
+    "by_view",
     "turns",
     "authors",
     "accused",

@@ -61,6 +61,7 @@ impl Run<'_> {
             ClientEvent::Arrive(op, to) => self.request_arrives(op, to),
             ClientEvent::Timeout(op) => self.resend(op),
             ClientEvent::Reply(reply) => self.reply_arrives(&reply),
+            ClientEvent::Prompt(step) => self.prompt(step),
         }
     }
 
@@ -147,7 +148,7 @@ impl Run<'_> {
         self.wait_for_answer(op);
     }
 
-    fn request_arrives(&mut self, op: u32, to: ReplicaId) {
+    pub(super) fn request_arrives(&mut self, op: u32, to: ReplicaId) {
         if self.seats[to.index()].is_some() {
             return self.adversary_requested(to.index(), op);
         }

@@ -80,6 +80,9 @@ impl Run<'_> {
     }
 
     fn step_letter(&mut self, host: usize, index: u32) {
+        if self.scribe.is_some() {
+            self.write_letter(host, index);
+        }
         let letter = self.mail.get(index);
         let machine = &mut self.hosts[host];
         if !self.triggers.is_empty() {
@@ -103,6 +106,7 @@ impl Run<'_> {
     }
 
     fn step_request(&mut self, host: usize, op: u32) {
+        self.write_request(host, op);
         let machine = &mut self.hosts[host];
         let time = machine.time(self.now);
         let Some(replica) = machine.replica.as_mut() else { return };
