@@ -12,6 +12,7 @@ mod expectations;
 pub mod facts;
 pub mod host;
 pub mod inbox;
+pub mod judge;
 pub mod meta;
 pub mod network;
 pub mod observe;

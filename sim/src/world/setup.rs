@@ -80,7 +80,7 @@ impl<'a> Run<'a> {
             seats: Vec::new(),
             honest,
             core: None,
-            clients: Clients::new(plan, chain.committee.weak_quorum()),
+            clients: Clients::new(plan.seed, chain.committee.weak_quorum()),
             client_events: Slab::default(),
             faults: Slab::default(),
             returning: 0,
