@@ -152,7 +152,7 @@ impl Metrics {
     /// Counts an event at a replica.
     pub(crate) fn observe(&self, id: ReplicaId, event: &Event<'_>, now: impl Fn() -> Instant) {
         match event {
-            Event::Recorded(record) => {
+            Event::Recorded(_, record) => {
                 self.records.inc();
                 match record {
                     Record::OwnVertex(_) => _ = self.own_vertices.inc(),
@@ -179,7 +179,7 @@ impl Metrics {
                 self.evidence.get_or_create(&labels).inc();
             }
             Event::Replied(reply) => self.replied(reply),
-            Event::Recovered(_) | Event::Executed(..) | Event::Stepped(_, Ok(())) => {}
+            Event::Recovered(..) | Event::Executed(..) | Event::Stepped(_, Ok(())) => {}
         }
     }
 

@@ -54,10 +54,10 @@ use waiters::Waiters;
 /// What happens at a replica, for metrics and for oracles: everything in the order in which it becomes true.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// The replica came back from its disk, with the state after a slot.
-    Recovered(&'a Replica),
-    /// A record is durable.
-    Recorded(&'a Record),
+    /// The replica came back from what its disk holds. Also records of which nobody heard before a crash are there.
+    Recovered(&'a Replica, &'a Recovered),
+    /// A record is durable, at this place of the log.
+    Recorded(Lsn, &'a Record),
     /// A verified message is about to be given to the replica, over the link from another.
     Received(ReplicaId, &'a Message),
     /// A message leaves.
@@ -193,7 +193,7 @@ impl<E: Env, T: Transport, O: Observer> Driver<E, T, O> {
             let chunks: Vec<&[u8]> = newest.app.iter().map(|chunk| chunk.0.as_slice()).collect();
             application.restore(&chunks).map_err(|error| Fatal::Application(error.to_string()))?;
         }
-        observer.event(&Event::Recovered(&replica));
+        observer.event(&Event::Recovered(&replica, &recovered));
         let (admission, admitted) = watch::channel(replica.admission());
         let (status, status_seen) = watch::channel(Status::of(&replica, env.now()));
         let (stop, stopping) = watch::channel(false);
@@ -328,8 +328,8 @@ impl<E: Env, T: Transport, O: Observer> Driver<E, T, O> {
 
     fn on_appended(&mut self, appended: Appended) {
         let records = self.writing.take().expect("a write was under way");
-        for (_, record) in &records {
-            self.observer.event(&Event::Recorded(record));
+        for (lsn, record) in &records {
+            self.observer.event(&Event::Recorded(*lsn, record));
             self.prunable |= matches!(record, Record::Stable(_));
         }
         self.log.extend(records);

@@ -15,6 +15,7 @@ mod hello;
 mod lane;
 mod link;
 mod peer;
+mod reset;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -90,9 +91,8 @@ impl QuicTransport {
         let strangers = Arc::new(Refusals::new(&events));
         let identity = Identity::new(keys, Arc::new(Members::new(chain)), &config.limits)?;
         let server = identity.server(Arc::clone(&strangers))?;
-        let datagrams = tls::datagrams(keys);
         let endpoint = UdpSocket::bind(config.bind)
-            .and_then(|socket| Endpoint::new(datagrams, Some(server), socket, Arc::new(TokioRuntime)))
+            .and_then(|socket| Endpoint::new(reset::endpoint(keys), Some(server), socket, Arc::new(TokioRuntime)))
             .map_err(|error| QuicError::Bind { address: config.bind, error })?;
         let peer = |other| (other != id).then(|| Arc::new(Peer::new(other, chain, &config.limits, &events)));
         let shared = Arc::new(Shared {

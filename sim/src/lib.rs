@@ -15,6 +15,7 @@ pub mod guest;
 mod history;
 pub mod host;
 pub mod inbox;
+pub mod judge;
 pub mod meta;
 pub mod network;
 pub mod observe;

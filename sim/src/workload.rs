@@ -99,16 +99,16 @@ pub struct Answered {
 }
 
 impl Clients {
-    /// The clients of a plan.
+    /// The clients of a run with this seed.
     #[must_use]
-    pub fn new(plan: &Plan, weak_quorum: u16) -> Self {
+    pub fn new(seed: u64, weak_quorum: u16) -> Self {
         Self {
             ops: Vec::new(),
             numbers: Table::default(),
             labels: Vec::new(),
             streamed: 0,
             open: 0,
-            rng: Rng::new(plan.seed, Concern::Workload),
+            rng: Rng::new(seed, Concern::Workload),
             next_replica: 0,
             weak_quorum: u32::from(weak_quorum),
             operation: None,

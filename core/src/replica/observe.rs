@@ -4,9 +4,10 @@ use super::{Halt, Replica};
 use crate::ledger::Ledger;
 use crate::time::Duration;
 use crate::types::{Slot, View};
+use serde::{Deserialize, Serialize};
 
 /// How much a replica holds, for the bound on its memory (`docs/protocol.md` O7).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Footprint {
     /// Votes in the log of slots.
     pub votes: usize,

@@ -70,7 +70,7 @@ impl Default for QuicLimits {
             frames_per_second: 50_000,
             kibibytes_per_second: 128 << 10,
             window_bytes: 4 << 20,
-            handshake_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(3),
             handshakes: 64,
             idle_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(2),

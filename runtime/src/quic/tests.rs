@@ -1,6 +1,7 @@
 //! Real links over loopback. Nothing here sleeps: everything waits for something to have been counted.
 
 mod refusals;
+mod restarts;
 
 use super::hello::{Hello, hear};
 use super::tls::SERVER_NAME;

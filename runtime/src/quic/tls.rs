@@ -7,14 +7,11 @@
 use super::config::{QuicError, QuicLimits};
 use super::stats::{Refusal, Refusals};
 use crate::signatures::Keys;
-use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ML_DSA_87_SIGNING, PqdsaKeyPair};
 use cretoai_core::config::{Chain, Scheme};
 use cretoai_core::types::ReplicaId;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{
-    ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
-};
+use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::aws_lc_rs::{default_provider, kx_group, sign::any_supported_type};
@@ -28,7 +25,6 @@ use rustls::sign::{CertifiedKey, public_key_to_spki};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme, version};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The name of the protocol on a connection. Its version is in the hello, where a difference can be counted and named.
@@ -36,7 +32,7 @@ const ALPN: &[u8] = b"cretoai";
 
 /// Bytes of a datagram where the path carries them: jumbo frames, and the loopback interface. What a datagram costs
 /// hardly depends on its length. Ten of them, as many as the library hands to the kernel at once, stay below 64 KiB.
-const LARGEST_DATAGRAM: u16 = 6500;
+pub(super) const LARGEST_DATAGRAM: u16 = 6500;
 
 /// What a server is called in the handshake. Nobody looks at it: keys say who somebody is.
 pub(super) const SERVER_NAME: &str = "replica.cretoai";
@@ -174,39 +170,6 @@ fn private_key(keys: &Keys) -> Result<PrivateKeyDer<'static>, QuicError> {
     };
     // The library's type zeroizes what it owns.
     Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.as_slice())).clone_key())
-}
-
-/// How a replica takes datagrams. What does not belong to any of its connections it answers with a reset, which the
-/// peer knows for its own: the key behind it is the same after a restart. Else a peer would hold on to the connection
-/// of a process that was killed until the idle time-out, and not call the new one.
-pub(super) fn datagrams(keys: &Keys) -> EndpointConfig {
-    let key = blake3::derive_key("cretoai 2026 QUIC stateless reset", keys.seed());
-    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &key)));
-    config.max_udp_payload_size(LARGEST_DATAGRAM).expect("above what QUIC demands");
-    config.cid_generator(|| Box::new(RandomIds));
-    config
-}
-
-/// Names of connections. The library's own drops what a process before this one has named, and sends no reset.
-#[derive(Debug)]
-struct RandomIds;
-
-const ID_BYTES: usize = 8;
-
-impl ConnectionIdGenerator for RandomIds {
-    fn generate_cid(&mut self) -> ConnectionId {
-        let mut id = [0; ID_BYTES];
-        aws_lc_rs::rand::fill(&mut id).expect("the operating system gives randomness");
-        ConnectionId::new(&id)
-    }
-
-    fn cid_len(&self) -> usize {
-        ID_BYTES
-    }
-
-    fn cid_lifetime(&self) -> Option<Duration> {
-        None
-    }
 }
 
 fn transport(limits: &QuicLimits) -> TransportConfig {

@@ -28,12 +28,12 @@ use crate::workload::Clients;
 use cretoai_core::bytes::Bytes;
 use cretoai_core::committee::ReplicaSet;
 use cretoai_core::config::Chain;
+use cretoai_core::hash::Digest;
 use cretoai_core::ledger::Standings;
 use cretoai_core::message::{Message, Signed};
 use cretoai_core::outbox::Execution;
 use cretoai_core::record::Record;
 use cretoai_core::replica::Footprint;
-use cretoai_core::reply::Reply;
 use cretoai_core::signature::SignatureVerifier;
 use cretoai_core::types::{ReplicaId, Slot};
 use cretoai_core::vote::Vote;
@@ -198,9 +198,9 @@ impl Oracles {
         self.judge(2, finding);
     }
 
-    /// A correct replica answers.
-    pub fn replied(&mut self, id: ReplicaId, reply: &Reply) {
-        let finding = self.durability.executes(id, reply.signed.body.slot);
+    /// A correct replica answers a slot.
+    pub fn replied(&mut self, id: ReplicaId, slot: Slot) {
+        let finding = self.durability.executes(id, slot);
         self.judge(5, finding);
     }
 
@@ -212,10 +212,15 @@ impl Oracles {
 
     /// A correct replica took over a state.
     pub fn restored(&mut self, id: ReplicaId, snapshot: &Snapshot) {
-        let finding = self.order.restored(id, snapshot);
-        self.judge(2, finding);
+        self.installed(id, snapshot.core.slot, snapshot.core.manifest(snapshot.hashes.clone()).state());
         let finding = self.state.restored(id, snapshot);
         self.judge(6, finding);
+    }
+
+    /// A correct replica took over a state, of which no more is known than its digest.
+    pub fn installed(&mut self, id: ReplicaId, slot: Slot, state: Digest) {
+        let finding = self.order.restored(id, slot, state);
+        self.judge(2, finding);
     }
 
     /// A correct replica took a step. Its state before, if that was another.

@@ -161,7 +161,7 @@ impl Run<'_> {
         let id = machine.id;
         let leaves = machine.busy_until.max(self.now);
         if self.is_honest(id) {
-            self.oracles.replied(id, &reply);
+            self.oracles.replied(id, reply.signed.body.slot);
             let expired = reply.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::NoOp(NoOp::Expired));
             self.probes.hit_if(expired, Probe::Expired);
             self.probes.hit_if(reply.results.iter().any(Option::is_none), Probe::Moot);

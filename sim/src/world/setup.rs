@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
             scribe: None,
             prompter: plan.transcript.as_ref().map(Prompter::new),
             witness,
-            clients: Clients::new(plan, chain.committee.weak_quorum()).asking_for(world.guests.operation.clone()),
+            clients: Clients::new(plan.seed, chain.committee.weak_quorum()).asking_for(world.guests.operation.clone()),
             guests: world.guests.clone(),
             executions: Vec::new(),
             client_events: Slab::default(),
