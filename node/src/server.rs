@@ -5,9 +5,11 @@ use crate::config::ApiLimits;
 use crate::metrics::Metrics;
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -90,10 +92,17 @@ impl Server {
 
     fn connection(&self, stream: TcpStream) -> impl Future<Output = ()> + use<> {
         let _ = stream.set_nodelay(true);
+        let router = TowerToHyperService::new(self.router.clone());
+        let was_asked = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&was_asked);
+        let answer = service_fn(move |request| {
+            asked.store(true, Ordering::Relaxed);
+            router.call(request)
+        });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head_timeout)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router.clone()));
+            .serve_connection(TokioIo::new(stream), answer);
         let (metrics, mut stop) = (Arc::clone(&self.metrics), self.stop.clone());
         async move {
             let mut served = std::pin::pin!(served);
@@ -105,7 +114,8 @@ impl Server {
                 }
             };
             if ended.is_err_and(|error| error.is_timeout()) {
-                metrics.refuse_call("head_timeout");
+                // Whoever was answered before and asks nothing more is no rarity.
+                metrics.refuse_call(if was_asked.load(Ordering::Relaxed) { "idle" } else { "head_timeout" });
             }
         }
     }

@@ -1,5 +1,6 @@
 //! How long a message takes between two replicas over loopback: half of a round trip, and there and back one by one.
-//! Run it with `cargo bench --profile quick -p cretoai-runtime --all-features --bench links`.
+//! Run it with
+//! `cargo bench --profile quick -p cretoai-node -p cretoai-runtime --all-features --bench links`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 use cretoai_core::config::{Chain, Genesis, Scheme};
