@@ -41,8 +41,8 @@ pub(crate) fn check(guests: &Guests, executions: &[Execution], clients: &Clients
     }
     in_real_time(&order, &clients.ops)?;
     let executed = |number: &u32| order.contains(number);
-    let answered = (0..).zip(&clients.ops).filter(|(_, op)| op.told.is_some()).map(|(number, _)| number);
-    match answered.into_iter().find(|number| !executed(number)) {
+    let mut answered = (0..).zip(&clients.ops).filter(|(_, op)| op.told.is_some()).map(|(number, _)| number);
+    match answered.find(|number| !executed(number)) {
         Some(number) => Err(format!("the client of operation {number} was answered, and nobody executed it")),
         None => Ok(()),
     }

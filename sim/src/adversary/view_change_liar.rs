@@ -81,8 +81,8 @@ impl ViewChangeLiar {
         let mut certificates = old.certificates.clone();
         for claim in &mut body.prepared {
             let of_slot = self.prepares.range((claim.slot, View(0), Digest([0; 32]))..);
-            let of_slot = of_slot.take_while(|((slot, ..), _)| *slot == claim.slot);
-            let Some(((_, view, digest), votes)) = of_slot.into_iter().find(|(_, votes)| quorum <= votes.len()) else {
+            let mut of_slot = of_slot.take_while(|((slot, ..), _)| *slot == claim.slot);
+            let Some(((_, view, digest), votes)) = of_slot.find(|(_, votes)| quorum <= votes.len()) else {
                 continue;
             };
             if *view < claim.view {
