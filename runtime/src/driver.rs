@@ -158,10 +158,10 @@ pub struct Driver<E, T, O> {
     trust: Trust,
 }
 
-/// Whether the store still has to be told that a cut log was made good.
+/// Whether the store still has to be told that its log can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
-    /// The log was never cut, or the store knows that it was made good.
+    /// The store knows.
     Whole,
     /// The replica keeps silent.
     Cut,
@@ -473,7 +473,7 @@ fn recover(
     let records = recovered.records.iter().map(|(_, record)| record.clone());
     let mut replica =
         Replica::recover(Arc::clone(chain), config, signer, recovered.snapshots.iter().map(own), records)?;
-    if recovered.is_cut {
+    if recovered.is_distrusted {
         replica.distrust_log();
     }
     Ok(replica)

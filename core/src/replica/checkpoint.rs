@@ -215,12 +215,16 @@ impl Replica {
         }
     }
 
-    /// Compares this replica's own state at the stable checkpoint with the certified one (C5).
+    /// Compares this replica's own states at the stable checkpoints with the certified ones (C5). A snapshot may become
+    /// durable when the next checkpoint is stable already, so the one before counts too.
     fn check_own_state(&mut self, out: &mut Outbox) {
-        let Some(proof) = &self.stable else { return };
-        let CheckpointVote { slot, state } = proof.vote;
-        let differs = self.execution.snapshots.get(&slot).is_some_and(|own| own.digest != state);
-        if differs {
+        let contradicted = |CheckpointVote { slot, state }: CheckpointVote| {
+            let own = self.execution.snapshots.get(&slot)?;
+            (own.digest != state).then_some(slot)
+        };
+        let proofs = [&self.stable, &self.previous_stable];
+        let first_wrong = proofs.into_iter().flatten().filter_map(|proof| contradicted(proof.vote)).min();
+        if let Some(slot) = first_wrong {
             // Whatever was built on the wrong state is wrong as well.
             let wrong = self.execution.snapshots.split_off(&slot);
             self.execution.void_snapshots += std::mem::take(&mut self.execution.fixing).len();

@@ -32,7 +32,7 @@ impl Replica {
             return Err(Ignored::NotPrimary);
         }
         if self.target == Some(view) {
-            return self.keep_for_target(message);
+            return self.keep_for_target(message, out);
         }
         if view != self.view {
             return Err(Ignored::WrongView);
@@ -67,16 +67,17 @@ impl Replica {
     }
 
     /// A proposal of the view that this replica is about to enter waits for the NEW-VIEW (N9).
-    fn keep_for_target(&mut self, message: &Arc<PrePrepare>) -> Result<(), Ignored> {
+    fn keep_for_target(&mut self, message: &Arc<PrePrepare>, out: &mut Outbox) -> Result<(), Ignored> {
         let low = self.low();
-        // One of several slots would be kept once for each: it is left to STATUS instead.
+        // One of several slots would be kept once for each: its batches are left to STATUS instead.
         if let (&Entries::One(slot, _), [batch]) = (&message.vote.body.entries, &message.batches[..]) {
             let is_timely = self.is_timely(batch.ts);
             if let Some(state) = self.log.get_mut(slot).filter(|state| low < state.slot) {
                 state.early_proposal.get_or_insert_with(|| (message.clone(), is_timely));
             }
         }
-        Err(Ignored::ViewChanging)
+        // The statement in it counts at once, for each of its slots (M9).
+        self.on_vote(&message.vote, out)
     }
 
     fn on_proposal(

@@ -39,6 +39,8 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Json<Value> {
         "diverged": status.diverged,
         "transferring": status.transferring,
         "silent": status.silent,
+        "halted_at_high": status.halted_at_high,
+        "slow_proposals": status.slow_proposals,
         "ready": unready(&api).is_empty(),
         "not_ready_because": unready(&api),
         "clock_ns": api.env.now().0,
@@ -75,7 +77,7 @@ fn unready(api: &Api) -> Vec<String> {
     note(status.halted.map(|halt| format!("halted: {halt:?}")));
     note(status.target.map(|view| format!("changing to view {}", view.0)));
     note(status.diverged.then(|| "its state diverged".to_owned()));
-    note(status.silent.then(|| "silent after a cut of its log".to_owned()));
+    note(status.silent.then(|| "silent until others told what they hold of it".to_owned()));
     note(status.transferring.then(|| "its state is being transferred".to_owned()));
     note((heard_from < needed).then(|| format!("in touch with {heard_from} others of {needed}")));
     // Slots are decided while others are asked how far they are, so one checkpoint interval behind is at the head.

@@ -37,8 +37,12 @@ pub struct Status {
     pub diverged: bool,
     /// Whether a state is being transferred.
     pub transferring: bool,
-    /// Whether it keeps silent because its log was cut.
+    /// Whether it keeps silent because its log was cut, or is new, and others have not told what they hold of it.
     pub silent: bool,
+    /// Whether execution stands at the high watermark: no checkpoint becomes stable (`docs/protocol.md` T17).
+    pub halted_at_high: bool,
+    /// Proposals that came late though their primary was not suspected, since the start (`docs/protocol.md` T18).
+    pub slow_proposals: u64,
     /// When this was so.
     pub at: Instant,
 }
@@ -60,6 +64,8 @@ impl Status {
             diverged: replica.has_diverged(),
             transferring: replica.is_transferring(),
             silent: replica.is_silent(),
+            halted_at_high: replica.is_halted_at_high(),
+            slow_proposals: replica.slow_proposals(),
             at,
         }
     }

@@ -24,7 +24,7 @@ use cretoai_core::types::{Height, Lsn, ReplicaId, Slot};
 use cretoai_core::vertex::VertexId;
 use cretoai_core::wire;
 use keys::{
-    CUT_KEY, END_KEY, Family, LAST_KEY, MANIFESTS, SWEEP_KEY, TIP_KEY, behind, chunk_key, id_from, index_key,
+    END_KEY, Family, LAST_KEY, MANIFESTS, SWEEP_KEY, TIP_KEY, TRUST_KEY, behind, chunk_key, id_from, index_key,
     manifest_from, manifest_key, manifest_value, number_from, place_bytes, tip_author, tip_from, tip_key, tip_value,
     vertex_from, vertex_value,
 };
@@ -268,12 +268,12 @@ impl Store for RocksStore {
             let manifest = manifest_from(value).ok_or_else(|| damaged(&format!("the manifest {key:?}")))?;
             self.read_snapshot(&manifest, &mut chunks)
         })?;
-        Ok(Recovered { records, snapshots, end, is_cut: self.metadata(CUT_KEY)?.is_some() })
+        Ok(Recovered { records, snapshots, end, is_distrusted: self.metadata(TRUST_KEY)?.is_none() })
     }
 
     fn trust(&self) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        batch.delete_cf(self.family(Family::Metadata), CUT_KEY);
+        batch.put_cf(self.family(Family::Metadata), TRUST_KEY, b"");
         self.write(batch, Durability::Synced, &self.meters.append)
     }
 

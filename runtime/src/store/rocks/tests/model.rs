@@ -156,7 +156,7 @@ impl Pair {
         let (memory, disk) = (&self.memory, self.disk());
         let (left, right) = (memory.recover().unwrap(), disk.recover().unwrap());
         assert_eq!(left.records, right.records);
-        assert_eq!((left.end, left.is_cut), (right.end, right.is_cut));
+        assert_eq!((left.end, left.is_distrusted), (right.end, right.is_distrusted));
         assert_eq!(left.snapshots, right.snapshots);
         for slot in 0..5 {
             for byte in 0..12 {
