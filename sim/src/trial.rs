@@ -35,8 +35,11 @@ pub struct Trial {
     guests: Guests,
     seeds: Range<u64>,
     strategy: Strategy,
-    change: Option<Arc<dyn Fn(&mut Plan) + Send + Sync>>,
+    change: Option<Change>,
 }
+
+/// What is different from the strategy's plans.
+type Change = Arc<dyn Fn(&mut Plan) + Send + Sync>;
 
 impl fmt::Debug for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,6 +187,7 @@ impl Trial {
     ///
     /// # Panics
     /// When a run does not pass, with what was wrong and how to see it again.
+    #[expect(clippy::disallowed_methods, reason = "it says which seed a test runs, and nothing in that run sees it")]
     #[track_caller]
     pub fn passes(&self) -> Passed {
         let one = std::env::var(SEED).ok().map(|text| {

@@ -65,8 +65,9 @@ fn row(out: &mut dyn Write, head: &str, text: &str) -> io::Result<()> {
 
 /// What was reduced, and how far.
 fn table(out: &mut dyn Write, sizes: &[Size; 2]) -> io::Result<()> {
+    type Part = (&'static str, fn(&Size) -> String);
     writeln!(out, "{:<12}{:>12}{:>12}", "", "before", "after")?;
-    let parts: [(&str, fn(&Size) -> String); 8] = [
+    let parts: [Part; 8] = [
         ("replicas", |size| grouped(size.replicas)),
         ("Byzantine", |size| grouped(size.byzantine)),
         ("faults", |size| grouped(size.faults)),
