@@ -114,7 +114,7 @@ impl Pair {
                 let from = self.slots.len().saturating_sub(slots);
                 self.on_both(|store| store.finalize(&self.slots[from..]).unwrap());
             }
-            Call::Trust => self.disk().trust().unwrap(),
+            Call::Trust => self.on_both(|store| store.trust().unwrap()),
             Call::Flush => self.disk().flush().unwrap(),
             Call::Restart => {
                 self.disk = None;
