@@ -34,9 +34,9 @@ export PATH="$cache/tools/bin:$PATH"
 debug=(--locked --workspace --exclude cretoai-node)
 release=(--locked --package cretoai-core --package cretoai-sim --package cretoai-tests --package cretoai-benches)
 
-# What only production needs: RocksDB alone takes a quarter of an hour to build, so it is built once, in a profile that
-# nothing else uses, for lints and tests alike.
-production=(--locked --profile quick --package cretoai-runtime --features "rocksdb signatures tokio-env")
+# What only production needs: RocksDB alone takes a quarter of an hour to build, so it is built once, with one set of
+# features and in a profile that nothing else uses, for lints and tests alike.
+production=(--locked --profile quick --package cretoai-node --package cretoai-runtime --all-features)
 
 # Seeds of the campaign, and where it puts what fails.
 seeds=0..2000
@@ -50,12 +50,23 @@ as_root() {
     if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi
 }
 
+install() {
+    as_root apt-get update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+# Whether one of these programs is not there.
+lacks() {
+    local name
+    for name in "$@"; do
+        command -v "$name" >/dev/null || return 0
+    done
+    return 1
+}
+
 step_tools() {
     rustc --version
-    command -v cc >/dev/null || {
-        as_root apt-get update
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev
-    }
+    ! lacks cc || install gcc libc6-dev
     cargo fmt --version 2>/dev/null || rustup component add rustfmt
     cargo clippy --version 2>/dev/null || rustup component add clippy
 }
@@ -98,13 +109,16 @@ step_madsim() {
         --target-dir "$CARGO_TARGET_DIR/madsim" -- --nocapture 2>&1 | tee -a "$test_log"
 }
 
+# The production driver and the node, and real processes under fault: killed at random, with disks that fail and
+# networks that part. CRETOAI_KILL_CYCLES says how many times a replica is killed at random.
 step_production() {
-    # RocksDB is C++, and its bindings are made with libclang.
-    if ! command -v c++ >/dev/null || ! ldconfig -p | grep -q 'libclang[-.]'; then
-        as_root apt-get update
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends g++ libclang-dev
+    # RocksDB is C++, and its bindings are made with libclang. Disks fail through strace, and networks are made with ip
+    # and nft in namespaces of their own.
+    if lacks c++ strace ip nft unshare mount || ! ldconfig -p | grep -q 'libclang[-.]'; then
+        install g++ libclang-dev strace iproute2 nftables util-linux mount
     fi
     cargo clippy "${production[@]}" --all-targets -- -D warnings
+    RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings" cargo doc "${production[@]}" --no-deps
     cargo test "${production[@]}" 2>&1 | tee -a "$test_log"
 }
 

@@ -18,7 +18,7 @@ use cretoai_core::signature::{Signer, Statement};
 use cretoai_core::time::{Duration, Instant};
 use cretoai_core::types::{Height, ReplicaId, Slot, View};
 use cretoai_core::verify::{Verified, Verifier};
-use cretoai_core::vertex::{Link, SignedVertex, Vertex};
+use cretoai_core::vertex::{Link, Payload, SignedVertex, Vertex};
 use cretoai_core::vote::{Phase, Vote};
 use cretoai_sim::crypto::Keys;
 use cretoai_sim::plan::{Crypto, Plan};
@@ -126,7 +126,7 @@ impl Committee {
             let op = Bytes(vec![number; bytes]);
             Arc::new(ClientRequest::anonymous(Request { chain_id: self.chain.id, expires, nonce, caller: None, op }))
         };
-        let payload = (0..requests).map(request).collect();
+        let payload = Payload::Requests((0..requests).map(request).collect());
         let height = Height(prev.height.0 + 1);
         let body = Hashed::new(Vertex { author: PRIMARY, height, ts, prev, refs: Vec::new(), payload });
         let signature = self.signers[PRIMARY.index()].sign(Statement::Vertex(body.digest()));

@@ -3,6 +3,7 @@
 //! A predicate looks at what one replica signed and at the genesis, at nothing else, so that anybody can check it
 //! at any time. No correct replica ever signs what satisfies one (`docs/protocol.md` X9).
 
+pub mod forensics;
 mod new_view;
 mod store;
 #[cfg(test)]
@@ -17,7 +18,7 @@ use crate::choice::{claim_at, is_canonical, is_well_formed};
 use crate::config::Chain;
 use crate::message::{NewView, Signed, ViewChange};
 use crate::types::{ReplicaId, Slot, View};
-use crate::vertex::SignedVertex;
+use crate::vertex::{SignedHeader, SignedVertex};
 use crate::vote::{Phase, Vote};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -51,6 +52,9 @@ pub enum EvidenceKind {
 /// slot or height (0 where there is none). Of several pieces with one key, one is enough.
 pub type EvidenceKey = (EvidenceKind, View, u64);
 
+/// Which fault of which replica a piece of evidence is about.
+pub type Accusation = (ReplicaId, EvidenceKey);
+
 /// Proof that a replica broke the protocol: what it signed, without further argument. Variants are only ever appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Evidence {
@@ -65,7 +69,7 @@ pub enum Evidence {
     /// Kind E8.
     Checkpoints(Signed<CheckpointVote>, Signed<CheckpointVote>),
     /// Kind E9.
-    Vertices(Arc<SignedVertex>, Arc<SignedVertex>),
+    Vertices(Arc<SignedHeader>, Arc<SignedHeader>),
     /// Kind E11.
     ViewChange(Arc<Signed<ViewChange>>),
     /// Kind E12.
@@ -109,8 +113,9 @@ impl Evidence {
 
     /// Kind E9.
     #[must_use]
-    pub fn from_vertices(a: &Arc<SignedVertex>, b: &Arc<SignedVertex>) -> Option<Self> {
-        vertices_conflict(a, b).then(|| Self::Vertices(Arc::clone(a), Arc::clone(b)))
+    pub fn from_vertices(a: &SignedVertex, b: &SignedVertex) -> Option<Self> {
+        let (a, b) = (a.header(), b.header());
+        vertices_conflict(&a, &b).then(|| Self::Vertices(Arc::new(a), Arc::new(b)))
     }
 
     /// Kind E11.
@@ -235,9 +240,9 @@ fn checkpoints_conflict(a: &Signed<CheckpointVote>, b: &Signed<CheckpointVote>) 
     a.signer == b.signer && a.body.slot == b.body.slot && a.body.state != b.body.state
 }
 
-fn vertices_conflict(a: &SignedVertex, b: &SignedVertex) -> bool {
-    let is_own = |vertex: &SignedVertex| vertex.author() == vertex.signer;
-    a.signer == b.signer && is_own(a) && is_own(b) && a.body.height == b.body.height && a.id() != b.id()
+fn vertices_conflict(a: &SignedHeader, b: &SignedHeader) -> bool {
+    let is_own = |header: &SignedHeader| header.body.author == header.signer;
+    a.signer == b.signer && is_own(a) && is_own(b) && a.body.height == b.body.height && a.body != b.body
 }
 
 fn is_ill_formed(chain: &Chain, view_change: &ViewChange) -> bool {

@@ -21,6 +21,34 @@ pub struct FetchTable {
     wanted: BTreeMap<FetchItem, Wanted>,
     earliest: Option<Instant>,
     refused: bool,
+    links: Vec<Link>,
+}
+
+/// What this replica thinks of its link to a peer, by how often asking helped (`docs/protocol.md` X15). It says nothing
+/// about who is to blame, stays here, and decides no more than whom to ask first.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    /// In thousandths.
+    score: u16,
+    /// Whether it was passed over when its turn came last.
+    passed: bool,
+}
+
+impl Link {
+    /// Nothing is known yet.
+    const FRESH: Self = Self { score: 1000, passed: false };
+    /// What an answer in time is worth, and what none costs.
+    const ANSWERED: u16 = 50;
+    const SILENT: u16 = 100;
+    /// Below this it is asked only every other time. Not less: whoever is disliked for no fault of its own, or alone has
+    /// what is needed, must still be heard.
+    const DISLIKED: u16 = 500;
+
+    /// Whether its turn is to pass to the next.
+    fn passes(&mut self) -> bool {
+        self.passed = self.score < Self::DISLIKED && !self.passed;
+        self.passed
+    }
 }
 
 /// How long an item is asked for.
@@ -38,13 +66,16 @@ struct Wanted {
     next: ReplicaId,
     until: Until,
     asked: u16,
+    /// Whom it was asked of last.
+    last: Option<ReplicaId>,
 }
 
 impl FetchTable {
     /// An empty table that asks again after `retry`.
     #[must_use]
     pub fn new(me: ReplicaId, n: u16, retry: Duration) -> Self {
-        Self { me, n, retry, wanted: BTreeMap::new(), earliest: None, refused: false }
+        let links = vec![Link::FRESH; usize::from(n)];
+        Self { me, n, retry, wanted: BTreeMap::new(), earliest: None, refused: false, links }
     }
 
     /// Asks for an item from now on, `first` replica first.
@@ -64,7 +95,7 @@ impl FetchTable {
             return;
         }
         let next = if first == self.me { self.after(first) } else { first };
-        self.wanted.insert(item, Wanted { due: now, next, until, asked: 0 });
+        self.wanted.insert(item, Wanted { due: now, next, until, asked: 0, last: None });
         self.earliest = Some(self.earliest.map_or(now, |earliest| earliest.min(now)));
     }
 
@@ -83,7 +114,19 @@ impl FetchTable {
 
     /// Stops asking. Returns whether it was asked for.
     pub fn take(&mut self, item: &FetchItem) -> bool {
-        self.wanted.remove(item).is_some()
+        let taken = self.wanted.remove(item);
+        if let Some(peer) = taken.and_then(|wanted| wanted.last) {
+            let score = &mut self.links[peer.index()].score;
+            *score = Link::FRESH.score.min(*score + Link::ANSWERED);
+        }
+        taken.is_some()
+    }
+
+    /// Whom to ask for an item whose turn it is with a peer. What may not exist is asked of everybody exactly once.
+    fn ask(&mut self, wanted: Wanted) -> ReplicaId {
+        let peer = wanted.next;
+        let passes = wanted.until == Until::Found && self.links[peer.index()].passes();
+        if passes { self.after(peer) } else { peer }
     }
 
     /// Stops asking for what may well not exist. What is needed is still asked for.
@@ -126,15 +169,18 @@ impl FetchTable {
                 self.wanted.remove(&item);
                 continue;
             }
-            let ask = asks.entry(wanted.next).or_default();
+            if let Some(silent) = wanted.last {
+                let score = &mut self.links[silent.index()].score;
+                *score = score.saturating_sub(Link::SILENT);
+            }
+            let peer = self.ask(wanted);
+            let ask = asks.entry(peer).or_default();
             // Whatever does not fit is still due, and goes out with the next tick.
             if ask.len() < MAX_FETCH {
                 ask.push(item);
-                let next = self.after(wanted.next);
-                self.wanted.insert(
-                    item,
-                    Wanted { due: now + self.retry, next, asked: wanted.asked.saturating_add(1), ..wanted },
-                );
+                let (next, asked) = (self.after(peer), wanted.asked.saturating_add(1));
+                let (due, last) = (now + self.retry, Some(peer));
+                self.wanted.insert(item, Wanted { due, next, asked, last, ..wanted });
             }
         }
         self.earliest = self.wanted.values().map(|wanted| wanted.due).min();
@@ -172,6 +218,52 @@ mod tests {
         for now in 0..=u64::from(u16::MAX) + 1 {
             assert_eq!(table.due(Instant(now)).len(), 1, "asked at {now}");
         }
+    }
+
+    /// Whom a table asks, one after another, for what nobody gives it.
+    fn asked(table: &mut FetchTable, times: std::ops::Range<u64>) -> Vec<u16> {
+        times.flat_map(|now| table.due(Instant(now)).into_keys()).map(|peer| peer.0).collect()
+    }
+
+    #[test]
+    fn whoever_does_not_answer_is_asked_less_often_and_never_left_out() {
+        let mut table = FetchTable::new(ReplicaId(0), 4, Duration(1));
+        let item = |slot| FetchItem::Manifest(Slot(slot));
+        // Replica 1 never answers, the others do.
+        for turn in 0..10 {
+            table.want(item(turn), ReplicaId(1), Until::Found, Instant(2 * turn));
+            let first = asked(&mut table, 2 * turn..2 * turn + 1);
+            let second = asked(&mut table, 2 * turn + 1..2 * turn + 2);
+            assert!(table.take(&item(turn)), "{first:?} {second:?}");
+        }
+        assert!(table.links[1].score < Link::DISLIKED, "{:?}", table.links);
+        assert!(Link::DISLIKED < table.links[2].score, "{:?}", table.links);
+        let mut turns: Vec<u16> = (100..110)
+            .flat_map(|turn| {
+                table.want(item(turn), ReplicaId(1), Until::Found, Instant(2 * turn));
+                let first = asked(&mut table, 2 * turn..2 * turn + 1);
+                table.retain(|_| false);
+                first
+            })
+            .collect();
+        assert!(turns.windows(2).all(|pair| pair[0] != pair[1]), "every other time: {turns:?}");
+        turns.sort_unstable();
+        assert_eq!(turns, [1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn a_link_that_answers_again_is_liked_again() {
+        let mut table = FetchTable::new(ReplicaId(0), 2, Duration(1));
+        let item = FetchItem::Manifest(Slot(4));
+        table.want(item, ReplicaId(1), Until::Found, Instant(0));
+        asked(&mut table, 0..50);
+        assert_eq!(table.links[1].score, 0);
+        for now in 100..120 {
+            table.take(&item);
+            table.want(item, ReplicaId(1), Until::Found, Instant(now));
+            asked(&mut table, now..now + 1);
+        }
+        assert!(table.links[1].score >= 900, "{:?}", table.links);
     }
 
     #[test]

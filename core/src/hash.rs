@@ -107,6 +107,10 @@ pub enum Domain {
     State,
     /// A chunk of a snapshot.
     Chunk,
+    /// The requests of a vertex.
+    Requests,
+    /// A piece of evidence.
+    Evidence,
 }
 
 impl Domain {

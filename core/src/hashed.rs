@@ -1,6 +1,7 @@
 //! Content that carries its own hash (`docs/protocol.md` M13).
 
 use crate::hash::{Digest, Domain, hash};
+use crate::wire::encoded_size;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::ops::Deref;
@@ -9,6 +10,14 @@ use std::ops::Deref;
 pub trait Content: Serialize {
     /// The label of its hash.
     const DOMAIN: Domain;
+
+    /// The hash. Of the canonical bytes, unless the content has a part that is named by a hash of its own.
+    fn content_hash(&self) -> Digest
+    where
+        Self: Sized,
+    {
+        content_hash(Self::DOMAIN, self)
+    }
 }
 
 /// A `T` with the hash of its canonical bytes, computed once, where the `T` is made or decoded. The hash is not
@@ -23,7 +32,7 @@ impl<T: Content> Hashed<T> {
     /// Computes the hash of `content`.
     #[must_use]
     pub fn new(content: T) -> Self {
-        Self { digest: content_hash(T::DOMAIN, &content), content }
+        Self { digest: content.content_hash(), content }
     }
 }
 
@@ -47,7 +56,10 @@ pub fn content_hash(domain: Domain, content: &impl Serialize) -> Digest {
     let mut short = [0; 480];
     match postcard::to_slice(content, &mut short) {
         Ok(bytes) => hash(domain, bytes),
-        Err(_) => hash(domain, &postcard::to_stdvec(content).expect("content of bounded size encodes")),
+        Err(_) => {
+            let bytes = Vec::with_capacity(encoded_size(content));
+            hash(domain, &postcard::to_extend(content, bytes).expect("content of bounded size encodes"))
+        }
     }
 }
 

@@ -6,17 +6,20 @@ mod frontier;
 mod order;
 mod seen;
 mod segment;
+mod standing;
 
 pub use frontier::{Frontier, RefState, Verdict};
 pub use order::{OrderEntry, OrderRoot};
 pub use seen::{Fate, SeenSet};
+pub use standing::{FULL_STANDING, Standings};
 
 use crate::batch::HashedBatch;
 use crate::bytes::Bytes;
 use crate::checkpoint::StateRoots;
 use crate::config::Chain;
+use crate::evidence::Evidence;
 use crate::hash::{Digest, Domain, Hasher, hash};
-use crate::request::{ClientRequest, RequestId};
+use crate::request::ClientRequest;
 use crate::time::Instant;
 use crate::types::{Height, ReplicaId, Slot};
 use crate::vertex::{Link, SignedVertex, VertexId};
@@ -35,6 +38,8 @@ pub struct Finalized {
     pub verdicts: Vec<(VertexId, Verdict)>,
     /// The requests of its `Final` vertices, in order, and what is to become of each.
     pub fates: Vec<Listed>,
+    /// The evidence that changed its accused's standing, in order.
+    pub accusations: Vec<Arc<Evidence>>,
 }
 
 /// A request of a `Final` vertex.
@@ -59,6 +64,7 @@ pub struct Ledger {
     frontier: Frontier,
     seen: SeenSet,
     order: OrderRoot,
+    standings: Standings,
 }
 
 impl Ledger {
@@ -71,6 +77,7 @@ impl Ledger {
             frontier: Frontier::new(&chain),
             seen: SeenSet::new(&chain),
             order: OrderRoot::new(),
+            standings: Standings::new(chain.committee, chain.checkpoint_interval()),
             chain,
         }
     }
@@ -93,11 +100,17 @@ impl Ledger {
         &self.frontier
     }
 
+    /// What was proven against replicas, and who is banned.
+    #[must_use]
+    pub fn standings(&self) -> &Standings {
+        &self.standings
+    }
+
     /// What would become of a request if its vertex were finalized now (`docs/protocol.md` D7). The effective time
     /// stands still while nothing is ordered, so it is the clock that says what the next slot's would be.
     #[must_use]
     pub fn judge(&self, request: &ClientRequest, author: ReplicaId, now: Instant) -> Fate {
-        self.seen.judge(request, author, now.max(Instant(self.time.0.saturating_add(1))))
+        self.seen.judge(request, author, now.max(Instant(self.time.0.saturating_add(1)))).0
     }
 
     /// Finalizes the next slot; `None` is the NULL batch. `body` gives the body of each listed vertex.
@@ -125,27 +138,30 @@ impl Ledger {
                 done.verdicts.push((*id, verdict));
                 if verdict == Verdict::Final {
                     self.frontier.extend(vertex, slot);
-                    self.list(vertex, &mut done.fates);
+                    self.list(vertex, &mut done);
                 }
             }
         }
         done.time = self.time;
+        self.standings.advance(slot);
+        self.frontier.set_banned(self.standings.banned());
         if slot.is_checkpoint(self.chain.checkpoint_interval()) {
             self.order.roll();
         }
         done
     }
 
-    fn list(&mut self, vertex: &SignedVertex, fates: &mut Vec<Listed>) {
+    fn list(&mut self, vertex: &SignedVertex, done: &mut Finalized) {
         let author = vertex.author();
-        for request in &vertex.body.payload {
-            let fate = self.seen.judge(request, author, self.time);
+        let changing = vertex.body.evidence().filter(|evidence| self.standings.apply(evidence, self.slot));
+        done.accusations.extend(changing.cloned());
+        for request in vertex.body.requests() {
+            // The result of an earlier execution is noted now: it may have expired when this slot is answered.
+            let (fate, result) = self.seen.judge(request, author, self.time);
             if fate == Fate::Executes {
                 self.seen.mark(request, author);
             }
-            // The result of an earlier execution is noted now: it may have expired when this slot is answered.
-            let result = self.seen.result(&request.id());
-            fates.push(Listed { request: request.clone(), author, fate, result });
+            done.fates.push(Listed { request: request.clone(), author, fate, result });
         }
     }
 
@@ -156,8 +172,8 @@ impl Ledger {
 
     /// The result of a request that executed and has not expired; `None` also while it is being executed.
     #[must_use]
-    pub fn result(&self, id: &RequestId) -> Option<Digest> {
-        self.seen.result(id)
+    pub fn result(&self, request: &ClientRequest) -> Option<Digest> {
+        self.seen.result(request)
     }
 
     /// The state for a snapshot. Every request must be complete.
@@ -168,6 +184,7 @@ impl Ledger {
             time: self.time,
             last: self.frontier.last().to_vec(),
             aged: self.frontier.aged().to_vec(),
+            standings: self.standings.records(),
         };
         let mut head_chunk = vec![segment::HEAD];
         head_chunk.extend(postcard::to_stdvec(&head).expect("a head encodes"));
@@ -196,7 +213,10 @@ impl Ledger {
         if head.slot != snapshot.slot || head.last.len() != n || head.aged.len() != n {
             return Err(BrokenSnapshot("the head is of another slot or committee"));
         }
+        let standings = Standings::new(chain.committee, chain.checkpoint_interval());
+        let standings = standings.restored(head.slot, head.standings)?;
         let mut frontier = Frontier::restored(&chain, head.last, head.aged);
+        frontier.set_banned(standings.banned());
         let mut seen = SeenSet::new(&chain);
         for chunk in chunks {
             match chunk.first() {
@@ -206,7 +226,7 @@ impl Ledger {
             }
         }
         let order = OrderRoot::restored(snapshot.order);
-        Ok(Self { slot: head.slot, time: head.time, frontier, seen, order, chain })
+        Ok(Self { slot: head.slot, time: head.time, frontier, seen, order, standings, chain })
     }
 
     /// Requests remembered, for the bound on memory.
@@ -222,6 +242,7 @@ struct Head {
     time: Instant,
     last: Vec<Link>,
     aged: Vec<Height>,
+    standings: Vec<(ReplicaId, standing::Standing)>,
 }
 
 /// Chunks that describe no state.

@@ -26,6 +26,7 @@
 
 pub mod application;
 pub mod batch;
+pub mod bundle;
 pub mod bytes;
 pub mod certificate;
 pub mod checkpoint;

@@ -322,7 +322,7 @@ impl Pool {
         for held in self.held.values_mut() {
             held.pending = None;
             held.open_in = held.open_in.filter(|slot| executed < *slot);
-            held.settled = matches!(frontier.judge(&held.vertex), Verdict::Duplicate | Verdict::Dead);
+            held.settled = frontier.judge(&held.vertex).is_void();
             if !held.settled {
                 self.open[held.vertex.author().index()].push(Open::new(&held.vertex));
             }

@@ -31,7 +31,7 @@ pub use recovery::{OwnSnapshot, RecoverError};
 use crate::checkpoint::CheckpointCertificate;
 use crate::committee::ReplicaSet;
 use crate::config::{Chain, Config};
-use crate::evidence::EvidenceStore;
+use crate::evidence::{Accusation, EvidenceStore};
 use crate::fetch::FetchTable;
 use crate::hash::Digest;
 use crate::input::{Ignored, Input};
@@ -47,7 +47,7 @@ use crate::timers::Timers;
 use crate::types::{ReplicaId, Slot, View};
 use crate::verify::Verified;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// One replica of the protocol, without any I/O.
@@ -95,6 +95,8 @@ pub struct Replica {
     alarms: status::Alarms,
     status: status::StatusState,
     evidence: EvidenceStore,
+    /// When each piece of evidence is to be put into a vertex of this replica's, unless it has counted by then.
+    accusations: BTreeMap<Accusation, Instant>,
     /// Why this replica stopped for good.
     halted: Option<Halt>,
     /// After a restart: what must go out again with the first tick.
@@ -117,6 +119,8 @@ pub enum Halt {
     UnreadableState(Slot),
     /// This replica said what its log does not hold: it has lost its identity (`docs/protocol.md` G13).
     IdentityLost,
+    /// A slot finalized proof against more replicas than may be faulty (`docs/protocol.md` X16).
+    TooManyFaulty(Slot),
 }
 
 impl Replica {
@@ -154,6 +158,7 @@ impl Replica {
             alarms: status::Alarms::default(),
             status: status::StatusState::new(n),
             evidence: EvidenceStore::default(),
+            accusations: BTreeMap::new(),
             halted: None,
             resuming: true,
             silent: None,
@@ -185,6 +190,9 @@ impl Replica {
             Input::Executed(slot, results) => self.on_executed(slot, results, out),
             Input::SnapshotDurable(slot, chunks) => self.on_snapshot_durable(slot, chunks, out),
         };
+        if self.ledger.standings().banned() != 0 {
+            self.leave_banned_primary(out);
+        }
         self.timers.hold(self.waits_for_itself(), now);
         self.note_window();
         done

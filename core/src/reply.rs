@@ -44,8 +44,8 @@ pub struct Reply {
     pub signed: Signed<ReplyStatement>,
     /// The outcomes under the root, in order.
     pub outcomes: Arc<[(RequestId, Outcome)]>,
-    /// The results of the requests that executed in this slot, in order.
-    pub results: Arc<[Bytes]>,
+    /// For each outcome, the result if the request executed in this slot: copies and no-ops have none.
+    pub results: Arc<[Option<Bytes>]>,
 }
 
 /// The hash of a result.

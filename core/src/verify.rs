@@ -223,10 +223,15 @@ impl Verifier {
     /// # Errors
     /// [`Rejected`] says why it proves nothing.
     pub fn evidence(&self, evidence: Arc<Evidence>) -> Result<Verified<Arc<Evidence>>, Rejected> {
+        self.accusation(&evidence)?;
+        Ok(Verified(evidence))
+    }
+
+    fn accusation(&self, evidence: &Evidence) -> Result<(), Rejected> {
         if !evidence.holds(&self.chain) {
             return Err(Rejected::Predicate);
         }
-        match &*evidence {
+        match evidence {
             Evidence::Votes(a, b) => [a, b].into_iter().try_for_each(|vote| self.vote(vote))?,
             Evidence::ViewChanges(a, b) => [a, b].into_iter().try_for_each(|body| self.view_change_body(body))?,
             Evidence::LeftOut(vote, view_change) => {
@@ -238,11 +243,11 @@ impl Verifier {
                 bodies.iter().try_for_each(|body| self.named_body(body))?;
             }
             Evidence::Checkpoints(a, b) => [a, b].into_iter().try_for_each(|vote| self.checkpoint(vote))?,
-            Evidence::Vertices(a, b) => [a, b].into_iter().try_for_each(|vertex| self.vertex(vertex))?,
+            Evidence::Vertices(a, b) => [a, b].into_iter().try_for_each(|header| self.vertex_header(header))?,
             Evidence::ViewChange(view_change) => self.view_change_body(view_change)?,
             Evidence::NewViews(a, b) => [a, b].into_iter().try_for_each(|body| self.new_view_body(body))?,
         }
-        Ok(Verified(evidence))
+        Ok(())
     }
 
     fn vote(&self, vote: &Signed<Vote>) -> Result<(), Rejected> {

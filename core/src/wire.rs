@@ -86,37 +86,83 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
     from_versioned(bytes)
 }
 
+// Upper bounds of encoded parts: a u64 takes up to 10 bytes, a u16 3, a list's length 5, a digest 33.
+const ENTRY: usize = 10 + 33;
+const CLAIM: usize = 10 + ENTRY;
+
+/// Bytes of what a replica of this chain signs, at the most.
+struct Sizes {
+    signature: usize,
+    vote: usize,
+    view_change: usize,
+    new_view: usize,
+    header: usize,
+}
+
+impl Sizes {
+    fn of(chain: &Chain) -> Self {
+        let window = usize::try_from(chain.window()).unwrap_or(MAX_VOTE_ENTRIES);
+        let n = usize::from(chain.committee.n());
+        let signature = chain.genesis.scheme.signature_bytes();
+        let signed = |body: usize| 3 + body + 5 + signature;
+        Self {
+            signature,
+            vote: signed(1 + 10 + 5 + MAX_VOTE_ENTRIES * ENTRY),
+            view_change: signed(10 + 10 + 33 + 2 * (5 + window * CLAIM)),
+            new_view: signed(10 + 5 + n * 33 + 10 + 5 + window * ENTRY),
+            header: signed(3 + 10 + 10 + 43 + 5 + n * (3 + 43) + 33),
+        }
+    }
+
+    fn signed(&self, body: usize) -> usize {
+        3 + body + 5 + self.signature
+    }
+}
+
+/// Bytes of a piece of evidence that consists of canonical statements, at the most: a NEW-VIEW with as many
+/// VIEW-CHANGEs as there are replicas, or two votes, headers or NEW-VIEWs.
+#[must_use]
+pub fn max_evidence(chain: &Chain) -> usize {
+    let sizes = Sizes::of(chain);
+    let bodies = 5 + usize::from(chain.committee.n()) * sizes.view_change;
+    1 + sizes.new_view + bodies.max(sizes.new_view) + 2 * sizes.vote.max(sizes.header)
+}
+
+/// Bytes of a vertex with such evidence, without its signature, at the most (`docs/protocol.md` D5).
+#[must_use]
+pub fn max_accusing_vertex(chain: &Chain) -> usize {
+    Sizes::of(chain).header + max_evidence(chain)
+}
+
 /// Bytes in a message on this chain, at the most. Above the largest that an honest replica sends, and a small
 /// multiple of it.
 #[must_use]
 pub fn max_frame(chain: &Chain) -> usize {
-    // Upper bounds of encoded parts: a u64 takes up to 10 bytes, a u16 3, a list's length 5, a digest 33.
-    const ENTRY: usize = 10 + 33;
-    const CLAIM: usize = 10 + ENTRY;
     let window = usize::try_from(chain.window()).unwrap_or(MAX_VOTE_ENTRIES);
     let quorum = usize::from(chain.committee.quorum());
-    let signed = |body: usize| 3 + body + 5 + chain.genesis.scheme.signature_bytes();
-    let vote = signed(1 + 10 + 5 + MAX_VOTE_ENTRIES * ENTRY);
+    let sizes = Sizes::of(chain);
     let row = 1 + CLAIM + 5 + 3 * quorum;
-
-    let certificates = 5 + MAX_CERTIFICATES * (quorum * vote + row);
-    let checkpoint = ENTRY + 5 + quorum * signed(ENTRY);
-    let view_change = signed(10 + 10 + 33 + 2 * (5 + window * CLAIM));
-    let new_view = signed(10 + 5 + quorum * 33 + 10 + 5 + window * ENTRY) + 5 + quorum * view_change;
-    let pre_prepare = vote + 5 + MAX_VOTE_ENTRIES * (10 + 5 + chain.max_batch() * 33);
-    let vertex = signed(usize::try_from(chain.genesis.limits.vertex_bytes).unwrap_or(usize::MAX / 2));
+    let certificates = 5 + MAX_CERTIFICATES * (quorum * sizes.vote + row);
+    let checkpoint = ENTRY + 5 + quorum * sizes.signed(ENTRY);
+    let new_view = sizes.signed(10 + 5 + quorum * 33 + 10 + 5 + window * ENTRY) + 5 + quorum * sizes.view_change;
+    let pre_prepare = sizes.vote + 5 + MAX_VOTE_ENTRIES * (10 + 5 + chain.max_batch() * 33);
+    let requests = usize::try_from(chain.genesis.limits.vertex_bytes).unwrap_or(usize::MAX / 2);
+    let vertex = sizes.signed(requests.max(max_accusing_vertex(chain)));
     let manifest = 10 + 10 + 33 + 2 * 5 + MAX_CHUNKS * 33;
-    let status = signed(10 + 11 + 10 + 10 + 5 + MAX_VOTE_ENTRIES + 5 + 8 * 33);
+    let status = sizes.signed(10 + 11 + 10 + 10 + 5 + MAX_VOTE_ENTRIES + 5 + 8 * 33);
     let largest = [new_view + 1 + checkpoint + certificates, pre_prepare, vertex, manifest, MAX_CHUNK + 5, status];
     // The version, the kind, and the kind of DATA.
     largest.into_iter().max().unwrap_or_default() + 3
 }
 
-fn versioned<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    postcard::to_stdvec(&(VERSION, value)).expect("what is within limits encodes")
+pub(crate) fn versioned<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    // Counted first: a vertex would else be copied a dozen times while its bytes outgrow their place.
+    let versioned = (VERSION, value);
+    let bytes = Vec::with_capacity(encoded_size(&versioned));
+    postcard::to_extend(&versioned, bytes).expect("what is within limits encodes")
 }
 
-fn from_versioned<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+pub(crate) fn from_versioned<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let (version, body) = bytes.split_first().ok_or(DecodeError::Empty)?;
     if *version != VERSION {
         return Err(DecodeError::Version(*version));

@@ -5,15 +5,16 @@
 //! (`docs/protocol.md` F10), or reads by a request, which is ordered like a write.
 
 mod binary;
+mod gate;
 mod health;
 mod json;
 mod read;
 mod submit;
 
 pub use binary::{BinaryAnswer, BinaryError, MAX_OPS, Status as BinaryStatus, encode_ops};
+pub use gate::Gate;
 pub use submit::Wait;
 
-use crate::config::ApiLimits;
 use crate::metrics::Metrics;
 use crate::observer::Heads;
 use axum::Router;
@@ -31,8 +32,6 @@ use cretoai_runtime::store::Store;
 use serde_json::json;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::Semaphore;
 
 /// The version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -41,8 +40,6 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Api {
     /// Which replica this is.
     pub id: ReplicaId,
-    /// The chain.
-    pub chain: Arc<Chain>,
     /// The way to the driver.
     pub handle: Handle<KvStore>,
     /// What is finalized.
@@ -55,69 +52,34 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// How far others are.
     pub heads: Arc<Heads>,
-    /// Bounds.
-    pub limits: ApiLimits,
-    submissions: Arc<Semaphore>,
-    is_stopping: AtomicBool,
+    /// Who is let in.
+    pub gate: Gate,
 }
 
 impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Api").field("id", &self.id).field("limits", &self.limits).finish_non_exhaustive()
-    }
-}
-
-/// What an [`Api`] is made of.
-#[derive(Clone)]
-pub struct Parts {
-    /// Which replica this is.
-    pub id: ReplicaId,
-    /// The way to the driver.
-    pub handle: Handle<KvStore>,
-    /// What is finalized.
-    pub store: Arc<dyn Store>,
-    /// Verifies what clients bring.
-    pub verifier: Verifier,
-    /// The clock.
-    pub env: TokioEnv,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
-    /// How far others are.
-    pub heads: Arc<Heads>,
-    /// Bounds.
-    pub limits: ApiLimits,
-}
-
-impl fmt::Debug for Parts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Api").field("id", &self.id).field("gate", &self.gate).finish_non_exhaustive()
     }
 }
 
 impl Api {
-    /// The API of a replica.
-    #[must_use]
-    pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { id, handle, store, verifier, env, metrics, heads, limits } = parts;
-        let submissions = Arc::new(Semaphore::new(limits.submissions));
-        let chain = Arc::clone(handle.chain());
-        let is_stopping = AtomicBool::new(false);
-        Arc::new(Self { id, chain, handle, store, verifier, env, metrics, heads, limits, submissions, is_stopping })
-    }
-
     /// From now on, nothing is accepted and the node is not ready.
     pub fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
+        self.gate.close();
     }
 
     fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::Relaxed)
+        self.gate.is_closed()
+    }
+
+    fn chain(&self) -> &Chain {
+        self.handle.chain()
     }
 }
 
 /// The routes.
 pub fn router(api: Arc<Api>) -> Router {
-    let body_bytes = api.limits.body_bytes;
+    let body_bytes = api.gate.body_bytes();
     Router::new()
         .route("/v1/requests", post(submit::post))
         .route("/v1/kv/{*key}", get(read::key))

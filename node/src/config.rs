@@ -173,6 +173,10 @@ pub struct NodeFile {
     /// Requests waiting to be put into a vertex, at the most.
     #[serde(default = "default_queued")]
     pub queued_requests: usize,
+    /// Slots that this replica keeps open as the primary. What comes while they are decided shares the next one: fewer
+    /// of them means fewer signatures for the same requests, more of them less waiting for a free one.
+    #[serde(default = "default_pipeline")]
+    pub pipeline: u64,
     /// Time-outs.
     #[serde(default)]
     pub timeouts: TimeoutsFile,
@@ -189,6 +193,11 @@ pub struct NodeFile {
 
 fn default_queued() -> usize {
     16 * 1024
+}
+
+/// The next slot is on its way while the one before is decided.
+pub(crate) fn default_pipeline() -> u64 {
+    2
 }
 
 /// The time-outs as they are written. What is left out follows from the base.
@@ -220,13 +229,45 @@ impl Default for TimeoutsFile {
 pub struct ApiLimits {
     /// Bytes of a request's body.
     pub body_bytes: usize,
+    /// Bytes of all bodies that are being read or answered.
+    pub all_bodies_bytes: usize,
     /// Submissions under way at once.
     pub submissions: usize,
+    /// Connections at once; the metrics have as many of their own.
+    pub connections: usize,
+    /// Milliseconds that a client may take to send the head of a request, and again to send its body. A connection on
+    /// which nothing is asked for as long is closed.
+    pub read_timeout_ms: u64,
+}
+
+impl ApiLimits {
+    /// How long a client may take to send a part of a request.
+    #[must_use]
+    pub fn read_timeout(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.read_timeout_ms)
+    }
+
+    /// The limits with their names and ranges, and what to set.
+    fn ranges(&self) -> [(&'static str, u64, u64, u64, u64); 5] {
+        [
+            ("body_bytes", self.body_bytes as u64, 4096, 64 << 20, 4 << 20),
+            ("all_bodies_bytes", self.all_bodies_bytes as u64, self.body_bytes as u64, 4 << 30, 256 << 20),
+            ("submissions", self.submissions as u64, 1, 65_536, 1024),
+            ("connections", self.connections as u64, 1, 65_536, 1024),
+            ("read_timeout_ms", self.read_timeout_ms, 1, 3_600_000, 10_000),
+        ]
+    }
 }
 
 impl Default for ApiLimits {
     fn default() -> Self {
-        Self { body_bytes: 4 << 20, submissions: 1024 }
+        Self {
+            body_bytes: 4 << 20,
+            all_bodies_bytes: 256 << 20,
+            submissions: 1024,
+            connections: 1024,
+            read_timeout_ms: 10_000,
+        }
     }
 }
 
@@ -333,11 +374,11 @@ impl NodeConfig {
         if file.api.port() != 0 && file.api == file.metrics {
             return Err(self.text.wrong("metrics", "is the address of the API too", "choose another port"));
         }
-        if !(4096 <= file.limits.body_bytes && file.limits.body_bytes <= 64 << 20) {
-            return Err(self.text.wrong("limits.body_bytes", "must be between 4096 and 67108864", "set 4194304"));
-        }
-        if !(1 <= file.limits.submissions && file.limits.submissions <= 65_536) {
-            return Err(self.text.wrong("limits.submissions", "must be between 1 and 65536", "set 1024"));
+        for (key, value, least, most, usual) in file.limits.ranges() {
+            if !(least <= value && value <= most) {
+                let limit = format!("must be between {least} and {most}");
+                return Err(self.text.wrong(&format!("limits.{key}"), &limit, &format!("set {usual}")));
+            }
         }
         if !(8 <= file.storage.cache_mib && file.storage.cache_mib <= 65_536) {
             return Err(self.text.wrong("storage.cache_mib", "must be between 8 and 65536", "set 64"));
@@ -372,6 +413,7 @@ impl NodeConfig {
         set(&mut timeouts.retransmit, times.retransmit_ms);
         let mut config = Config::new(id, &self.chain, timeouts);
         config.queued_requests = self.file.queued_requests;
+        config.pipeline = self.file.pipeline;
         config
     }
 

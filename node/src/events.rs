@@ -10,24 +10,22 @@
 use cretoai_core::config::{Chain, ChainId};
 use cretoai_core::evidence::Evidence;
 use cretoai_core::hash::{Digest, Domain, Hasher};
-use cretoai_core::ledger::Verdict;
+use cretoai_core::ledger::{Verdict, chunk_hash};
 use cretoai_core::message::Message;
 use cretoai_core::outbox::Target;
 use cretoai_core::record::Record;
+use cretoai_core::replica::{Footprint, Replica};
 use cretoai_core::reply::Outcome;
-use cretoai_core::request::RequestId;
+use cretoai_core::request::{ClientRequest, RequestId};
 use cretoai_core::time::Instant;
-use cretoai_core::types::{ReplicaId, Slot, View};
+use cretoai_core::types::{Lsn, ReplicaId, Slot, View};
 use cretoai_core::vertex::VertexId;
 use cretoai_runtime::driver::Event;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a file begins with. The last byte is the version of the format.
 pub const MAGIC: &[u8; 15] = b"cretoai-events\x01";
@@ -35,8 +33,8 @@ pub const MAGIC: &[u8; 15] = b"cretoai-events\x01";
 /// Bytes of a frame, at the most: a message with a state's chunks, and more than that.
 const MAX_FRAME: usize = 64 << 20;
 
-/// Events on their way to the file, at the most. Behind that the replica waits: no event is lost.
-const QUEUE: usize = 4096;
+/// Steps from one look at what the replica holds to the next.
+const WEIGHED_EVERY: u64 = 64;
 
 /// An event with the moment at which it happened on the replica's clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,26 +45,57 @@ pub struct Stamped {
     pub entry: Entry,
 }
 
+/// Where a replica is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The installed view.
+    pub view: View,
+    /// The view it wants to enter.
+    pub target: Option<View>,
+    /// The stable checkpoint.
+    pub stable: Slot,
+    /// The last slot handed to the application.
+    pub executed: Slot,
+    /// Whether its state contradicts a certified one.
+    pub diverged: bool,
+}
+
+impl Place {
+    fn of(replica: &Replica) -> Self {
+        Self {
+            view: replica.view(),
+            target: replica.target(),
+            stable: replica.stable(),
+            executed: replica.executed(),
+            diverged: replica.has_diverged(),
+        }
+    }
+}
+
 /// What happened. Variants are only ever appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
-    /// A run begins: of which replica, and where its disk left it.
+    /// A replica that is about to start finds a record on its disk.
+    Found(Lsn, Record),
+    /// A run begins, after everything that was found.
     Started {
         /// The chain.
         chain: ChainId,
         /// The replica.
         replica: ReplicaId,
-        /// The installed view.
-        view: View,
-        /// The stable checkpoint.
-        stable: Slot,
-        /// The last slot that its state covers.
-        executed: Slot,
+        /// Where its disk left it.
+        place: Place,
+        /// The position of the last record that its disk ever held.
+        end: Lsn,
     },
     /// A record is durable.
-    Recorded(Record),
+    Recorded(Lsn, Record),
     /// A message leaves, to one replica or to all others.
     Released(Option<ReplicaId>, Message),
+    /// The replica is somewhere else than before.
+    Reached(Place),
+    /// How much the replica holds.
+    Holds(Footprint),
     /// A slot is given to the application.
     Executes {
         /// The slot.
@@ -74,12 +103,12 @@ pub enum Entry {
         /// Its effective time.
         time: Instant,
         /// The requests that execute, in order.
-        requests: Vec<RequestId>,
+        requests: Vec<Arc<ClientRequest>>,
         /// The vertices it lists, in order, with their verdicts.
         listed: Vec<(VertexId, Verdict)>,
     },
-    /// A transferred state takes the place of the own one.
-    Restored(Slot),
+    /// A transferred state, with this digest, takes the place of the own one.
+    Restored(Slot, Digest),
     /// Evidence was found.
     Accused(Evidence),
     /// A slot was answered.
@@ -96,13 +125,11 @@ pub enum Entry {
 }
 
 impl Entry {
-    /// What the file keeps of an event: nothing of steps and of what arrives.
-    fn of(event: &Event<'_>, chain: ChainId, replica: ReplicaId) -> Option<Self> {
+    /// What the file keeps of an event: nothing of what arrives, and of a step or a start what
+    /// [`Writer`] makes of it.
+    fn of(event: &Event<'_>) -> Option<Self> {
         Some(match event {
-            Event::Recovered(state) => {
-                Self::Started { chain, replica, view: state.view(), stable: state.stable(), executed: state.executed() }
-            }
-            Event::Recorded(record) => Self::Recorded((*record).clone()),
+            Event::Recorded(lsn, record) => Self::Recorded(*lsn, (*record).clone()),
             Event::Released(envelope) => {
                 let to = match envelope.to {
                     Target::One(to) => Some(to),
@@ -113,10 +140,13 @@ impl Entry {
             Event::Executes(execution) => Self::Executes {
                 slot: execution.slot,
                 time: execution.time,
-                requests: execution.requests.iter().map(|request| request.id()).collect(),
+                requests: execution.requests.clone(),
                 listed: execution.listed.iter().map(|(vertex, verdict)| (vertex.id(), *verdict)).collect(),
             },
-            Event::Restored(core, _) => Self::Restored(core.slot),
+            Event::Restored(core, app) => {
+                let hashes = app.iter().map(|chunk| chunk_hash(&chunk.0)).collect();
+                Self::Restored(core.slot, core.manifest(hashes).state())
+            }
             Event::Accused(evidence) => Self::Accused((*evidence).clone()),
             Event::Executed(slot, results) => {
                 let mut hasher = Hasher::new(Domain::Outcome);
@@ -130,18 +160,25 @@ impl Entry {
                 root: reply.signed.body.root,
                 outcomes: reply.outcomes.to_vec(),
             },
-            Event::Stepped(..) | Event::Received(..) => return None,
+            Event::Recovered(..) | Event::Stepped(..) | Event::Received(..) => return None,
         })
     }
 }
 
-/// Writes a replica's events, on a thread of its own. Dropping it writes what is queued.
+/// Writes a replica's events. Each is the system's before what it tells of goes on: killing the process loses none.
 #[derive(Debug)]
 pub struct EventLog {
     chain: ChainId,
     replica: ReplicaId,
-    frames: Option<SyncSender<Vec<u8>>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Writer>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    /// `None` after a failure.
+    file: Option<File>,
+    place: Option<Place>,
+    steps: u64,
 }
 
 impl EventLog {
@@ -157,32 +194,51 @@ impl EventLog {
         if end == 0 {
             file.write_all(MAGIC)?;
         }
-        let (frames, queue) = sync_channel(QUEUE);
-        let writer = std::thread::Builder::new().name("events".to_owned()).spawn(move || {
-            if let Err(error) = write_all(&queue, file) {
-                tracing::error!(%error, "the file of events cannot be written; it ends here");
-            }
-        })?;
-        Ok(Self { chain: chain.id, replica, frames: Some(frames), writer: Mutex::new(Some(writer)) })
+        let writer = Mutex::new(Writer { file: Some(file), place: None, steps: 0 });
+        Ok(Self { chain: chain.id, replica, writer })
     }
 
-    /// Queues an event.
+    /// Writes an event.
     pub(crate) fn write(&self, at: Instant, event: &Event<'_>) {
-        let Some(entry) = Entry::of(event, self.chain, self.replica) else { return };
-        let Ok(bytes) = postcard::to_extend(&Stamped { at, entry }, vec![0; 4]) else { return };
-        if let Some(frames) = &self.frames {
-            // The writer is gone only if the disk failed, which it has told.
-            let _ = frames.send(framed(bytes));
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Recovered(replica, disk) => {
+                for (lsn, record) in &disk.records {
+                    writer.write(at, Entry::Found(*lsn, record.clone()));
+                }
+                let (chain, place) = (self.chain, Place::of(replica));
+                writer.write(at, Entry::Started { chain, replica: self.replica, place, end: disk.end });
+            }
+            Event::Stepped(replica, _) => writer.stepped(at, replica),
+            event => {
+                if let Some(entry) = Entry::of(event) {
+                    writer.write(at, entry);
+                }
+            }
         }
     }
 }
 
-impl Drop for EventLog {
-    fn drop(&mut self) {
-        self.frames = None;
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer {
-            let _ = writer.join();
+impl Writer {
+    fn stepped(&mut self, at: Instant, replica: &Replica) {
+        let place = Place::of(replica);
+        if self.place.replace(place) != Some(place) {
+            self.write(at, Entry::Reached(place));
+        }
+        self.steps += 1;
+        if self.steps.is_multiple_of(WEIGHED_EVERY) {
+            self.write(at, Entry::Holds(replica.footprint()));
+        }
+    }
+
+    fn write(&mut self, at: Instant, entry: Entry) {
+        let Some(file) = &mut self.file else { return };
+        let written = postcard::to_extend(&Stamped { at, entry }, vec![0; 4])
+            .map_err(io::Error::other)
+            .and_then(|bytes| file.write_all(&framed(bytes)));
+        if let Err(error) = written {
+            tracing::error!(%error, "the file of events cannot be written; it ends here");
+            self.file = None;
         }
     }
 }
@@ -192,19 +248,6 @@ fn framed(mut bytes: Vec<u8>) -> Vec<u8> {
     let length = u32::try_from(bytes.len() - 4).unwrap_or(u32::MAX);
     bytes[..4].copy_from_slice(&length.to_le_bytes());
     bytes
-}
-
-fn write_all(queue: &Receiver<Vec<u8>>, file: File) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 18, file);
-    while let Ok(frame) = queue.recv() {
-        out.write_all(&frame)?;
-        while let Ok(frame) = queue.try_recv() {
-            out.write_all(&frame)?;
-        }
-        // Nothing more for now: a killed process leaves behind everything up to here.
-        out.flush()?;
-    }
-    out.flush()
 }
 
 /// Where the whole frames of a file end; 0 if it is empty, or ends within the magic.
@@ -232,28 +275,53 @@ fn end_of_frames(file: &mut File) -> io::Result<u64> {
     Ok(end)
 }
 
-/// Reads a file of events. What a crash left of the last frame is skipped.
+/// The events of a file, one after another. What a crash left of the last frame is skipped.
+#[derive(Debug)]
+pub struct Events {
+    file: BufReader<File>,
+    count: u64,
+}
+
+/// Opens a file of events to read it.
 ///
 /// # Errors
-/// When it cannot be read, or holds something else.
-pub fn read(path: &Path) -> io::Result<Vec<Stamped>> {
-    let bytes = std::fs::read(path)?;
-    let other = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-    let Some(mut rest) = bytes.strip_prefix(MAGIC.as_slice()) else {
-        return Err(other("it is no file of events, or of another version".to_owned()));
-    };
-    let mut entries = Vec::new();
-    while let Some((head, behind)) = rest.split_first_chunk::<4>() {
-        let length = usize::try_from(u32::from_le_bytes(*head)).unwrap_or(usize::MAX);
-        if MAX_FRAME < length {
-            return Err(other(format!("event {}: {length} bytes long", entries.len())));
-        }
-        let Some((frame, behind)) = behind.split_at_checked(length) else { break };
-        let entry = postcard::from_bytes(frame).map_err(|error| other(format!("event {}: {error}", entries.len())))?;
-        entries.push(entry);
-        rest = behind;
+/// When it cannot be read, or is another kind of file.
+pub fn read(path: &Path) -> io::Result<Events> {
+    let mut file = BufReader::with_capacity(1 << 18, File::open(path)?);
+    let mut magic = [0; MAGIC.len()];
+    file.read_exact(&mut magic)?;
+    if magic != *MAGIC {
+        return Err(io::Error::other("it is no file of events, or of another version"));
     }
-    Ok(entries)
+    Ok(Events { file, count: 0 })
+}
+
+impl Events {
+    fn next_frame(&mut self) -> io::Result<Stamped> {
+        let mut head = [0; 4];
+        self.file.read_exact(&mut head)?;
+        let length = usize::try_from(u32::from_le_bytes(head)).unwrap_or(usize::MAX);
+        let other = |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("event {}: {what}", self.count));
+        if MAX_FRAME < length {
+            return Err(other(format!("{length} bytes long")));
+        }
+        let mut frame = vec![0; length];
+        self.file.read_exact(&mut frame)?;
+        let entry = postcard::from_bytes(&frame).map_err(|error| other(error.to_string()))?;
+        self.count += 1;
+        Ok(entry)
+    }
+}
+
+impl Iterator for Events {
+    type Item = io::Result<Stamped>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.next_frame() {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            other => Some(other),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -282,7 +350,7 @@ mod tests {
         file.set_len(whole - 1).expect("it shrinks");
         write(&[3]);
         let read: Vec<Entry> =
-            read(&path).expect("well-formed").into_iter().map(|Stamped { entry, .. }| entry).collect();
+            read(&path).expect("it is there").map(|event| event.expect("well-formed").entry).collect();
         std::fs::remove_file(&path).expect("it is there");
         let nothing = Hasher::new(Domain::Outcome).digest();
         assert_eq!(read, [Entry::Executed(Slot(1), nothing), Entry::Executed(Slot(3), nothing)]);

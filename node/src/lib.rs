@@ -21,4 +21,5 @@ pub mod logging;
 pub mod metrics;
 pub mod node;
 pub mod observer;
+pub mod server;
 pub mod testnet;

@@ -45,6 +45,7 @@ pub struct Metrics {
     /// Requests that clients brought to this node.
     pub submitted: Counter,
     refused: Family<Label, Counter>,
+    calls_refused: Family<Label, Counter>,
     executed: Counter,
     no_ops: Family<Label, Counter>,
     slots: Counter,
@@ -79,6 +80,7 @@ impl Metrics {
             finality: Histogram::new(SECONDS),
             submitted: Counter::default(),
             refused: Family::default(),
+            calls_refused: Family::default(),
             executed: Counter::default(),
             no_ops: Family::default(),
             slots: Counter::default(),
@@ -119,6 +121,7 @@ impl Metrics {
             registry.register(name, help, family.clone());
         };
         add("requests_refused", "Requests that were not taken, by reason", &self.refused);
+        add("api_refused", "Calls and connections that were refused or cut off, by reason", &self.calls_refused);
         add("requests_no_op", "Requests that were listed and did nothing, by reason", &self.no_ops);
         add("vertices_listed", "Vertices in executed slots, by verdict", &self.vertices);
         add("messages_sent", "Messages to other replicas, a broadcast counting once, by kind", &self.sent);
@@ -126,6 +129,17 @@ impl Metrics {
         add("inputs_ignored", "Inputs that changed nothing, by reason", &self.ignored);
         let help = "Proofs of other replicas' faults found, by kind and accused";
         registry.register("evidence", help, self.evidence.clone());
+    }
+
+    /// Counts why a call or a connection was refused.
+    pub(crate) fn refuse_call(&self, reason: &'static str) {
+        self.calls_refused.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// How often a call or a connection was refused for this reason.
+    #[cfg(test)]
+    pub(crate) fn calls_refused_for(&self, reason: &'static str) -> u64 {
+        self.calls_refused.get_or_create(&[("reason", reason)]).get()
     }
 
     /// Counts why requests were not taken.
@@ -138,7 +152,7 @@ impl Metrics {
     /// Counts an event at a replica.
     pub(crate) fn observe(&self, id: ReplicaId, event: &Event<'_>, now: impl Fn() -> Instant) {
         match event {
-            Event::Recorded(record) => {
+            Event::Recorded(_, record) => {
                 self.records.inc();
                 match record {
                     Record::OwnVertex(_) => _ = self.own_vertices.inc(),
@@ -165,7 +179,7 @@ impl Metrics {
                 self.evidence.get_or_create(&labels).inc();
             }
             Event::Replied(reply) => self.replied(reply),
-            Event::Recovered(_) | Event::Executed(..) | Event::Stepped(_, Ok(())) => {}
+            Event::Recovered(..) | Event::Executed(..) | Event::Stepped(_, Ok(())) => {}
         }
     }
 
@@ -229,6 +243,7 @@ fn verdict_name(verdict: Verdict) -> &'static str {
         Verdict::Duplicate => "duplicate",
         Verdict::Missing => "missing",
         Verdict::Dead => "dead",
+        Verdict::Banned => "banned",
     }
 }
 
@@ -315,3 +330,48 @@ impl Sheet<'_> {
 
 /// Labels that are made when somebody reads.
 type Labels<const N: usize> = [(&'static str, String); N];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cretoai_core::hash::Digest;
+    use cretoai_runtime::store::{Owner, RocksConfig, RocksStore};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_page_shows_consensus_and_storage_each_figure_with_help() {
+        let folder = std::env::temp_dir().join(format!("cretoai-metrics-{}", std::process::id()));
+        let owner = Owner { chain: Digest([1; 32]), replica: ReplicaId(0) };
+        let store = RocksStore::create(&folder, owner, &RocksConfig::default()).expect("a writable folder");
+        let metrics = Metrics::new();
+        metrics.refuse_call("connections");
+        // What was never counted has no line.
+        let by_reason = [&metrics.refused, &metrics.no_ops, &metrics.vertices];
+        for family in by_reason.into_iter().chain([&metrics.sent, &metrics.received, &metrics.ignored]) {
+            let _ = family.get_or_create(&[("reason", "test")]);
+        }
+        metrics.evidence.get_or_create(&[("kind", "E1".to_owned()), ("accused", "1".to_owned())]).inc();
+        let registry = registry(&metrics, vec![Box::new(StorageCollector(Arc::new(store)))]);
+        let mut page = String::new();
+        encode(&mut page, &registry).expect("text");
+        drop(registry);
+        std::fs::remove_dir_all(&folder).expect("it was made");
+
+        let named = |kind: &str| -> BTreeSet<&str> {
+            page.lines().filter_map(|line| line.strip_prefix(kind)?.split(' ').next()).collect()
+        };
+        let (types, helps) = (named("# TYPE "), named("# HELP "));
+        assert_eq!(types, helps);
+        let (storage, consensus): (Vec<&str>, Vec<&str>) =
+            types.into_iter().partition(|name| name.starts_with("cretoai_storage_"));
+        assert!(12 <= storage.len(), "{storage:?}");
+        assert!(14 <= consensus.len(), "{consensus:?}");
+        for name in ["block_cache_hit_rate", "compactions_running", "compaction_debt_bytes", "append_seconds"] {
+            assert!(storage.contains(&format!("cretoai_storage_{name}").as_str()), "{name} is not in {storage:?}");
+        }
+        for name in ["finality_seconds", "views_installed", "evidence", "requests_executed"] {
+            assert!(consensus.contains(&format!("cretoai_{name}").as_str()), "{name} is not in {consensus:?}");
+        }
+        assert!(page.contains("cretoai_api_refused_total{reason=\"connections\"} 1\n"), "{page}");
+    }
+}

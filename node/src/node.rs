@@ -1,12 +1,12 @@
 //! A replica with everything around it: its store, its links, its driver, the API and the metrics.
 
-use crate::api::{self, Api, Parts};
+use crate::api::{self, Api, Gate};
 use crate::config::NodeConfig;
 use crate::error::Stop;
 use crate::events::EventLog;
 use crate::metrics::{self, Metrics, NetworkCollector, ProcessCollector, StatusCollector, StorageCollector};
 use crate::observer::{Heads, NodeObserver};
-use axum::Router;
+use crate::server::{Server, Stopping};
 use cretoai_core::kv::KvStore;
 use cretoai_core::types::ReplicaId;
 use cretoai_core::verify::Verifier;
@@ -69,13 +69,6 @@ pub struct Node {
     stopping: watch::Sender<Stopping>,
 }
 
-/// Whether the servers have to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stopping {
-    No,
-    Yes,
-}
-
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("id", &self.id).field("api", &self.api_address).finish_non_exhaustive()
@@ -124,23 +117,25 @@ impl Node {
                 Box::new(ProcessCollector::new()),
             ],
         );
-        let api = Api::new(Parts {
+        let api = Arc::new(Api {
             id,
             handle: handle.clone(),
             store: Arc::clone(&store) as Arc<dyn Store>,
-            verifier: Verifier::new(chain, signatures as _),
+            verifier: Verifier::new(Arc::clone(&chain), signatures as _),
             env,
-            metrics,
+            metrics: Arc::clone(&metrics),
             heads,
-            limits: config.file.limits.clone(),
+            gate: Gate::new(config.file.limits.clone(), Arc::clone(&metrics)),
         });
         let (stopping, stop) = watch::channel(Stopping::No);
         let (api_address, metrics_address) = (address(&api_listener)?, address(&metrics_listener)?);
+        let limits = &config.file.limits;
+        let server = |listener, router| Server::new(listener, router, limits, &metrics, &stop).spawn();
         let servers = vec![
-            serve(api_listener, api::router(Arc::clone(&api)), stop.clone()),
-            serve(metrics_listener, metrics::router(Arc::new(registry)), stop),
+            server(api_listener, api::router(Arc::clone(&api))),
+            server(metrics_listener, metrics::router(Arc::new(registry))),
         ];
-        tracing::info!(replica = %id, chain = %api.chain.id, listen = %config.file.listen, %api_address,
+        tracing::info!(replica = %id, chain = %chain.id, listen = %config.file.listen, %api_address,
             %metrics_address, "started");
         let driver = tokio::spawn(driver.run());
         Ok(Self { id, api_address, metrics_address, api, handle, store, transport, driver, servers, stopping })
@@ -224,17 +219,6 @@ async fn bind(config: &NodeConfig, key: &str, address: SocketAddr) -> Result<Tcp
 
 fn address(listener: &TcpListener) -> Result<SocketAddr, Stop> {
     listener.local_addr().map_err(|error| Stop::Fatal(format!("a socket has no address: {error}")))
-}
-
-fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<Stopping>) -> JoinHandle<()> {
-    let told = async move {
-        let _ = stop.wait_for(|stopping| *stopping == Stopping::Yes).await;
-    };
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(told).await {
-            tracing::error!(%error, "a server ended");
-        }
-    })
 }
 
 /// What a store costs in memory.

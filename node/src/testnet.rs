@@ -138,6 +138,7 @@ fn node_file(trio: Trio, peers: &[String]) -> NodeFile {
         metrics,
         peers: peers.to_vec(),
         queued_requests: 16 * 1024,
+        pipeline: crate::config::default_pipeline(),
         timeouts: crate::config::TimeoutsFile::default(),
         limits: crate::config::ApiLimits::default(),
         log: crate::config::LogFile::default(),

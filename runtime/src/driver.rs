@@ -19,7 +19,7 @@ mod waiters;
 
 pub use handle::{Handle, Status, Stopping};
 pub use ingest::IngestCounts;
-pub use waiters::Answer;
+pub use waiters::{Answer, Waiting};
 
 use crate::env::Env;
 use crate::store::{Recovered, Store, StoreError};
@@ -54,10 +54,10 @@ use waiters::Waiters;
 /// What happens at a replica, for metrics and for oracles: everything in the order in which it becomes true.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// The replica came back from its disk, with the state after a slot.
-    Recovered(&'a Replica),
-    /// A record is durable.
-    Recorded(&'a Record),
+    /// The replica came back from what its disk holds. Also records of which nobody heard before a crash are there.
+    Recovered(&'a Replica, &'a Recovered),
+    /// A record is durable, at this place of the log.
+    Recorded(Lsn, &'a Record),
     /// A verified message is about to be given to the replica, over the link from another.
     Received(ReplicaId, &'a Message),
     /// A message leaves.
@@ -158,10 +158,10 @@ pub struct Driver<E, T, O> {
     trust: Trust,
 }
 
-/// Whether the store still has to be told that a cut log was made good.
+/// Whether the store still has to be told that its log can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
-    /// The log was never cut, or the store knows that it was made good.
+    /// The store knows.
     Whole,
     /// The replica keeps silent.
     Cut,
@@ -193,7 +193,7 @@ impl<E: Env, T: Transport, O: Observer> Driver<E, T, O> {
             let chunks: Vec<&[u8]> = newest.app.iter().map(|chunk| chunk.0.as_slice()).collect();
             application.restore(&chunks).map_err(|error| Fatal::Application(error.to_string()))?;
         }
-        observer.event(&Event::Recovered(&replica));
+        observer.event(&Event::Recovered(&replica, &recovered));
         let (admission, admitted) = watch::channel(replica.admission());
         let (status, status_seen) = watch::channel(Status::of(&replica, env.now()));
         let (stop, stopping) = watch::channel(false);
@@ -319,7 +319,7 @@ impl<E: Env, T: Transport, O: Observer> Driver<E, T, O> {
     /// What the replica thinks of a request that came with others, of which it refused some. It is given again: of one
     /// that was taken the replica has to say that it knows it, and that it is not executed yet.
     fn taken_or_not(&mut self, request: &[Verified<Arc<ClientRequest>>]) -> Result<(), Ignored> {
-        let is_executed = self.replica.ledger().result(&request[0].id()).is_some();
+        let is_executed = self.replica.ledger().result(&request[0]).is_some();
         match self.answered_step(Input::Requests(request)) {
             Err(Ignored::Duplicate) if !is_executed => Ok(()),
             result => result,
@@ -328,8 +328,8 @@ impl<E: Env, T: Transport, O: Observer> Driver<E, T, O> {
 
     fn on_appended(&mut self, appended: Appended) {
         let records = self.writing.take().expect("a write was under way");
-        for (_, record) in &records {
-            self.observer.event(&Event::Recorded(record));
+        for (lsn, record) in &records {
+            self.observer.event(&Event::Recorded(*lsn, record));
             self.prunable |= matches!(record, Record::Stable(_));
         }
         self.log.extend(records);
@@ -473,7 +473,7 @@ fn recover(
     let records = recovered.records.iter().map(|(_, record)| record.clone());
     let mut replica =
         Replica::recover(Arc::clone(chain), config, signer, recovered.snapshots.iter().map(own), records)?;
-    if recovered.is_cut {
+    if recovered.is_distrusted {
         replica.distrust_log();
     }
     Ok(replica)

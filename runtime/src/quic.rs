@@ -15,6 +15,7 @@ mod hello;
 mod lane;
 mod link;
 mod peer;
+mod reset;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ use cretoai_core::wire::max_frame;
 use hello::Hello;
 use link::LinkLimits;
 use peer::Peer;
-use quinn::{Endpoint, EndpointConfig, TokioRuntime};
+use quinn::{Endpoint, TokioRuntime};
 use stats::Refusals;
 use std::fmt;
 use std::future::pending;
@@ -91,7 +92,7 @@ impl QuicTransport {
         let identity = Identity::new(keys, Arc::new(Members::new(chain)), &config.limits)?;
         let server = identity.server(Arc::clone(&strangers))?;
         let endpoint = UdpSocket::bind(config.bind)
-            .and_then(|socket| Endpoint::new(EndpointConfig::default(), Some(server), socket, Arc::new(TokioRuntime)))
+            .and_then(|socket| Endpoint::new(reset::endpoint(keys), Some(server), socket, Arc::new(TokioRuntime)))
             .map_err(|error| QuicError::Bind { address: config.bind, error })?;
         let peer = |other| (other != id).then(|| Arc::new(Peer::new(other, chain, &config.limits, &events)));
         let shared = Arc::new(Shared {

@@ -44,9 +44,9 @@ pub struct Recovered {
     pub snapshots: Vec<StoredSnapshot>,
     /// The position of the last record ever appended, also if that one was deleted.
     pub end: Lsn,
-    /// Whether the end of the log had to be cut off, now or before, and [`Store::trust`] was not called since
-    /// (`docs/protocol.md` G12).
-    pub is_cut: bool,
+    /// Whether the store is new, which a wiped disk looks like too, or the end of the log had to be cut off, and
+    /// [`Store::trust`] was not called since (`docs/protocol.md` G7, G12).
+    pub is_distrusted: bool,
 }
 
 /// A slot as it was finalized.
@@ -159,7 +159,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] when it cannot be read as it was written.
     fn recover(&self) -> Result<Recovered, StoreError>;
 
-    /// The cut of the log was made good: others told what they hold (`docs/protocol.md` G12).
+    /// The log can be trusted: others told what they hold, and it is nothing beyond it (`docs/protocol.md` G12).
     ///
     /// # Errors
     /// [`StoreError`] when it could not be made durable.

@@ -4,26 +4,35 @@
 //! it says in another's name nobody accepts. Most adversaries keep a complete, honest replica (a *puppet*) for the
 //! parts of the protocol that they do not care to break, and stand between it and the network.
 
+mod checkpoint_liar;
 mod craft;
 mod dag_liar;
 mod double_voter;
 mod equivocator;
+mod false_accuser;
 mod gatekeeper;
-mod liar;
 mod mutator;
+mod new_view_liar;
 mod script;
 mod silent;
+mod slow_primary;
+mod small_scope;
 mod spammer;
 mod time_liar;
+mod transfer_liar;
 mod twin;
+mod view_change_liar;
 
 use crate::crypto::Pen;
+use crate::guest::MakeAdversary;
 use crate::plan::Behaviour;
 use crate::rng::Rng;
+use crate::workload::Clients;
 use cretoai_core::committee::{Committee, ReplicaSet};
 use cretoai_core::config::Chain;
 use cretoai_core::message::{Message, Signed};
 use cretoai_core::outbox::{Envelope, Target};
+use cretoai_core::request::ClientRequest;
 use cretoai_core::signature::{Signer, Statement};
 use cretoai_core::time::Instant;
 use cretoai_core::types::ReplicaId;
@@ -32,6 +41,9 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 /// One Byzantine replica.
+///
+/// Write your own by implementing what it does differently, give it to a [`World`](crate::world::World) by a name, and
+/// name it in a plan with [`Behaviour::Own`].
 pub trait Adversary: Debug {
     /// How many honest replicas it keeps, all with its key.
     fn puppets(&self) -> usize {
@@ -43,6 +55,11 @@ pub trait Adversary: Debug {
 
     /// A message arrived. Which of its puppets are to see it, as a bit set.
     fn receives(&mut self, _stage: &mut Stage<'_>, _from: ReplicaId, _message: &Verified<Message>) -> u32 {
+        u32::MAX
+    }
+
+    /// A request of a client arrived. Which of its puppets are to see it, as a bit set.
+    fn requested(&mut self, _stage: &mut Stage<'_>, _client: u32, _request: &ClientRequest) -> u32 {
         u32::MAX
     }
 
@@ -70,6 +87,8 @@ pub struct Stage<'a> {
     pub signer: &'a dyn Pen,
     /// The same key, as another chain uses it.
     pub abroad: &'a dyn Signer,
+    /// The clients, who do not hide what is theirs.
+    pub clients: &'a Clients,
     /// Its dice.
     pub rng: &'a mut Rng,
     /// What it says.
@@ -138,15 +157,19 @@ pub fn whole(to: Target) -> ReplicaSet {
     }
 }
 
-/// The adversary that behaves so.
+/// The adversary that behaves so; `cast` has those that are not of this crate.
+///
+/// # Panics
+/// When the behaviour is that of an adversary which `cast` lacks.
 #[must_use]
-pub fn new(behaviour: &Behaviour) -> Box<dyn Adversary> {
+pub fn new(behaviour: &Behaviour, cast: &[(String, MakeAdversary)]) -> Box<dyn Adversary> {
     match behaviour {
         Behaviour::Silent => Box::new(silent::Silent::from_start()),
         Behaviour::CrashStop { at_us } => Box::new(silent::Silent::from(*at_us)),
         Behaviour::EquivocatingPrimary { per_mille, half } => Box::new(equivocator::Equivocator::new(*per_mille, half)),
         Behaviour::DoubleVoter => Box::new(double_voter::DoubleVoter::default()),
-        Behaviour::Twin { first, change_every_us, turns, both_per_mille } => {
+        Behaviour::Twin { by_view, .. } if !by_view.is_empty() => Box::new(twin::TwinByView::new(by_view)),
+        Behaviour::Twin { first, change_every_us, turns, both_per_mille, .. } => {
             Box::new(twin::Twin::new(first, *change_every_us, turns, *both_per_mille))
         }
         Behaviour::Delayer { kinds, delay_us, jitter_us } => {
@@ -154,18 +177,29 @@ pub fn new(behaviour: &Behaviour) -> Box<dyn Adversary> {
         }
         Behaviour::Mutator { per_mille, limit, kinds } => Box::new(mutator::Mutator::new(*per_mille, *limit, kinds)),
         Behaviour::Withholder { kinds, from } => Box::new(gatekeeper::Withholder::new(kinds, from)),
-        Behaviour::Censor { authors } => Box::new(gatekeeper::Censor::new(authors)),
+        Behaviour::SmallScope { mutations } => Box::new(small_scope::SmallScope::new(mutations)),
+        Behaviour::SlowPrimary { pause_us } => Box::new(slow_primary::SlowPrimary::new(*pause_us)),
+        Behaviour::Censor { authors, clients } => Box::new(gatekeeper::Censor::new(authors, clients)),
         Behaviour::TimeLiar { offset_us } => Box::new(time_liar::TimeLiar::new(*offset_us)),
-        Behaviour::NewViewLiar { lie } => Box::new(liar::NewViewLiar::new(*lie)),
-        Behaviour::ViewChangeLiar { lie } => Box::new(liar::ViewChangeLiar::new(*lie)),
+        Behaviour::NewViewLiar { lie } => Box::new(new_view_liar::NewViewLiar::new(*lie)),
+        Behaviour::ViewChangeLiar { lie } => Box::new(view_change_liar::ViewChangeLiar::new(*lie)),
+        Behaviour::CheckpointLiar { lie } => Box::new(checkpoint_liar::CheckpointLiar::new(*lie)),
+        Behaviour::TransferLiar { lie } => Box::new(transfer_liar::TransferLiar::new(*lie)),
         Behaviour::ViewSpammer { period_us } => Box::new(spammer::ViewSpammer::new(*period_us)),
         Behaviour::Flooder { per_second, to, kinds, forged_per_mille } => {
             Box::new(spammer::Flooder::new(*per_second, to, kinds, *forged_per_mille))
         }
-        Behaviour::Replayer { per_mille, delay_us } => Box::new(spammer::Replayer::new(*per_mille, *delay_us)),
+        Behaviour::Replayer { per_mille, delay_us, memory } => {
+            Box::new(spammer::Replayer::new(*per_mille, *delay_us, *memory))
+        }
         Behaviour::Forger { per_mille } => Box::new(spammer::Forger::new(*per_mille)),
+        Behaviour::FalseAccuser { period_us } => Box::new(false_accuser::FalseAccuser::new(*period_us)),
         Behaviour::DagLiar { per_mille } => Box::new(dag_liar::DagLiar::new(*per_mille)),
         Behaviour::Amnesiac { at_us } => Box::new(gatekeeper::Amnesiac::new(at_us)),
+        Behaviour::Own { name } => {
+            let made = cast.iter().find(|(known, _)| known == name).map(|(_, make)| make());
+            made.unwrap_or_else(|| panic!("no adversary `{name}` was given to this world"))
+        }
         Behaviour::Script { steps, batches, honest } => Box::new(script::Script::new(steps, batches, *honest)),
     }
 }

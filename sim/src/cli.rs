@@ -1,16 +1,19 @@
 //! The command line.
 
 mod args;
+mod bundle;
 mod campaign;
 mod compare;
 mod describe;
 mod event;
 mod replay;
 mod run;
+mod shrink;
 mod simulate;
 mod source;
 mod timeline;
 mod trace;
+mod verify;
 mod words;
 
 use crate::scenario::{LIBRARY, LoadError, Scenario};
@@ -101,12 +104,14 @@ fn complain(line: &str) -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Ended {
-    let demo = Command::Run { scenario: "demo".to_owned(), seed: None };
+    let demo = Command::Run { scenario: "demo".to_owned(), seed: None, bundle: None };
     match arguments.command.unwrap_or(demo) {
-        Command::Run { scenario, seed } => run::run(&scenario, seed, out),
+        Command::Run { scenario, seed, bundle } => run::run(&scenario, seed, bundle.as_deref(), out),
         Command::Campaign(arguments) => campaign::run(&arguments, out),
         Command::Replay { failure, until, replica } => replay::run(&failure, &Shown { until, replica }, out),
+        Command::Shrink { failure, to } => shrink::run(&failure, to.as_deref(), out),
         Command::Scenarios => scenarios(out),
+        Command::Verify { bundle, seed } => verify::run(&bundle, seed, out),
         Command::Diff { a, b } => compare::run(&a, &b, out),
         Command::Trace { run, format, until, replica } => trace::run(&run, format, &Shown { until, replica }, out),
     }

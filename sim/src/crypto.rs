@@ -4,10 +4,11 @@
 mod ed25519;
 mod ml_dsa;
 mod simulated;
+mod witness;
 
 use crate::plan::Crypto;
 use crate::rng::{Concern, Rng};
-use cretoai_core::config::{ChainId, Scheme};
+use cretoai_core::config::{ChainId, Genesis, Scheme};
 use cretoai_core::hashed::Hashed;
 use cretoai_core::ledger::EPOCH;
 use cretoai_core::request::{Caller, ClientRequest, Request, RequestId};
@@ -17,6 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use simulated::{Mix, mix};
+pub use witness::Witness;
 
 /// What signs as one replica and has more than one signature for a statement. A liar may use it; honest replicas sign
 /// with hand 0, which is what [`Signer`] does.
@@ -111,6 +113,35 @@ impl Keys {
         }
     }
 
+    /// What checks the signatures of a chain's replicas for somebody who has only its genesis. Simulated ones can be
+    /// checked by nobody but who knows the seed of their run.
+    ///
+    /// # Errors
+    /// Why these keys check nothing.
+    pub fn verifier_of(genesis: &Genesis, seed: Option<u64>) -> Result<Arc<dyn SignatureVerifier>, String> {
+        let chain = genesis.chain_id();
+        let keys = genesis.keys.iter().map(|key| key.0.as_slice());
+        let malformed = |id| format!("the key of r{id} is none of the scheme {:?}", genesis.scheme);
+        match genesis.scheme {
+            Scheme::Simulated => {
+                let seed =
+                    seed.ok_or("simulated signatures cannot be checked without the seed of their run: add --seed")?;
+                let n = u16::try_from(genesis.keys.len()).map_err(|_| "too many keys")?;
+                let made = Self::new(Crypto::Simulated, seed, n);
+                let is_same = made.public.iter().map(Vec::as_slice).eq(keys);
+                if is_same { Ok(made.verifier(chain)) } else { Err(format!("seed {seed} is of another run")) }
+            }
+            Scheme::Ed25519 => {
+                let keys = (0..).zip(keys).map(|(id, key)| ed25519::public(key).ok_or_else(|| malformed(id)));
+                Ok(Arc::new(ed25519::Glasses::new(context(chain), keys.collect::<Result<_, _>>()?)))
+            }
+            Scheme::MlDsa87 => {
+                let keys = (0..).zip(keys).map(|(id, key)| ml_dsa::public(key).ok_or_else(|| malformed(id)));
+                Ok(Arc::new(ml_dsa::Glasses::new(context(chain), keys.collect::<Result<_, _>>()?)))
+            }
+        }
+    }
+
     /// A request that a client signs with a key of its own.
     #[must_use]
     pub fn sign_request(&self, client: u32, mut request: Request) -> ClientRequest {
@@ -181,6 +212,26 @@ mod tests {
                 assert!(!verifier.verify(ReplicaId(0), Statement::Vote(&due), signature), "{crypto:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_genesis_is_enough_to_check_signatures_and_for_simulated_ones_the_seed() {
+        for crypto in [Crypto::Simulated, Crypto::Ed25519, Crypto::MlDsa87] {
+            let plan = crate::plan::Plan { crypto, seed: 3, ..Default::default() };
+            let keys = Keys::new(crypto, 3, plan.n);
+            let genesis = plan.genesis(keys.public.clone());
+            let signature = keys.signer(genesis.chain_id(), ReplicaId(1)).sign(Statement::Vote(&vote(5)));
+            let verifier = Keys::verifier_of(&genesis, Some(3)).expect("the keys are right");
+            assert!(verifier.verify(ReplicaId(1), Statement::Vote(&vote(5)), &signature), "{crypto:?}");
+            assert!(!verifier.verify(ReplicaId(2), Statement::Vote(&vote(5)), &signature), "{crypto:?}");
+            let is_simulated = crypto == Crypto::Simulated;
+            assert_eq!(Keys::verifier_of(&genesis, None).is_err(), is_simulated, "{crypto:?}");
+            assert_eq!(Keys::verifier_of(&genesis, Some(4)).is_err(), is_simulated, "{crypto:?}");
+        }
+        let scheme = Scheme::MlDsa87;
+        let genesis = Genesis { scheme, ..Genesis::new("", scheme, vec![vec![0; 7]; 4]) };
+        let error = Keys::verifier_of(&genesis, None).expect_err("seven bytes are no key");
+        assert_eq!(error, "the key of r0 is none of the scheme MlDsa87");
     }
 
     #[test]

@@ -92,6 +92,11 @@ pub(crate) fn check(run: &Run<'_>, index: usize, expectation: &Expectation) -> F
             found(usize::from(*by_at_least) <= holders.len(), format!("{holders:?} hold such evidence"))
         }
         Expectation::NoEvidence => found(run.tallies.evidence.is_empty(), format!("{:?}", run.tallies.evidence)),
+        Expectation::Standing { of, thousandths, replicas } => none(run.meant(replicas).into_iter().filter_map(|id| {
+            let standing = run.standing_of(*of, id);
+            let words = standing.map_or("nothing".to_owned(), |standing| standing.to_string());
+            (standing != Some(*thousandths)).then(|| format!("r{id} gives it {words}"))
+        })),
         Expectation::FinalityDelays { first, last, delays, delay_us } => {
             let due = delays * delay_us * 1000;
             let replicas = run.meant(&[]);

@@ -1,10 +1,9 @@
 //! A machine: one replica with everything around it, through all its incarnations.
 
-use crate::app::Tally;
 use crate::clock::Clock;
 use crate::disk::Disk;
+use crate::guest::Guest;
 use crate::inbox::Inbox;
-use cretoai_core::application::Application;
 use cretoai_core::bytes::Bytes;
 use cretoai_core::hash::Digest;
 use cretoai_core::ledger::chunk_hash;
@@ -72,7 +71,7 @@ pub struct Host {
     /// What the replica wants.
     pub outbox: Outbox,
     /// The application.
-    pub app: Tally,
+    pub app: Guest,
     /// The disk.
     pub disk: Disk,
     /// How often it started, modulo what an event can hold.
@@ -114,13 +113,13 @@ pub struct Host {
 impl Host {
     /// A machine that was never started.
     #[must_use]
-    pub fn new(id: ReplicaId, clock: Clock, disk: Disk) -> Self {
+    pub fn new(id: ReplicaId, clock: Clock, disk: Disk, app: Guest) -> Self {
         Self {
             id,
             mode: Mode::Down,
             replica: None,
             outbox: Outbox::default(),
-            app: Tally::default(),
+            app,
             disk,
             incarnation: 0,
             clock,
@@ -194,7 +193,7 @@ impl Host {
             self.distrusts_log = replica.is_silent();
         }
         self.outbox = Outbox::default();
-        self.app = Tally::default();
+        self.app.reset();
         self.alarm = None;
         self.executing.clear();
         self.stored.clear();

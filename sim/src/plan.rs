@@ -8,15 +8,18 @@ mod expect;
 mod fault;
 mod network;
 mod rule;
+mod transcript;
 mod workload;
 
 pub use behaviour::{
-    Behaviour, Byzantine, NewViewLie, ScriptAction, ScriptBatch, ScriptStep, VertexFlaw, ViewChangeLie,
+    Behaviour, Byzantine, CheckpointLie, Mutation, NewViewLie, ScriptAction, ScriptBatch, ScriptStep, TransferLie,
+    VertexFlaw, ViewChangeLie,
 };
 pub use expect::{Expectation, Metric, SlotContent};
 pub use fault::{Boundary, Condition, CrashPoint, Fault, TimedFault, Trigger};
 pub use network::{Latency, Link, LinkOverride, Network, Regions};
 pub use rule::{KINDS, Kind, MessageRule, RuleAction};
+pub use transcript::{Happening, Name, Operation, Step, Transcript, from_hex, to_hex};
 pub use workload::{Entry, Load, Submit, Workload};
 
 use cretoai_core::config::{Chain, Config, ConfigError, Genesis, Scheme, Timeouts};
@@ -76,6 +79,9 @@ pub struct Plan {
     pub rules: Vec<MessageRule>,
     /// The Byzantine replicas.
     pub byzantine: Vec<Byzantine>,
+    /// What reached whom, if nothing is to be left to chance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transcript: Option<Transcript>,
     /// When things calm down, and when the run ends.
     pub phases: Phases,
     /// What must hold at the end, besides the oracles.
@@ -240,6 +246,7 @@ impl Default for Plan {
             crash_points: Vec::new(),
             rules: Vec::new(),
             byzantine: Vec::new(),
+            transcript: None,
             phases: Phases::default(),
             expectations: Vec::new(),
             without: Vec::new(),
@@ -363,7 +370,8 @@ impl Plan {
         if self.phases.end_us < self.phases.safety_until_us {
             return Err(PlanError::Other("phases.end_us: before phases.safety_until_us".to_owned()));
         }
-        let needs_bytes = self.disk.torn_per_mille > 0 || self.faults.iter().any(|at| at.fault.needs_bytes());
+        self.transcript.as_ref().map_or(Ok(()), Transcript::validate).map_err(PlanError::Other)?;
+        let needs_bytes = self.disk.torn_per_mille > 0 || self.all_faults().any(Fault::needs_bytes);
         if needs_bytes && !self.disk.bytes {
             return Err(PlanError::Other("disk.bytes: torn and rotten frames need it".to_owned()));
         }
@@ -381,6 +389,18 @@ impl Plan {
         let submits = self.workload.scripted.iter().flat_map(|submit| submit.to.iter());
         let submits = submits.map(|id| ("workload.scripted", *id));
         timeouts.chain(clocks).chain(byzantine).chain(points).chain(core).chain(rules).chain(submits)
+    }
+
+    /// Every fault that may happen: at a time, when something else does, or as a step of the transcript.
+    pub fn all_faults(&self) -> impl Iterator<Item = &Fault> {
+        let timed = self.faults.iter().map(|timed| &timed.fault);
+        let triggered = self.triggers.iter().flat_map(|trigger| &trigger.then);
+        let steps = self.transcript.iter().flat_map(|transcript| &transcript.steps);
+        let spelled = steps.filter_map(|step| match &step.what {
+            Happening::Fault(fault) => Some(fault),
+            _ => None,
+        });
+        timed.chain(triggered).chain(spelled)
     }
 
     /// Whether a replica is Byzantine in this plan.

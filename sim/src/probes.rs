@@ -50,6 +50,14 @@ probes! {
     Refused = "restart refused";
     /// Evidence is stored.
     Evidence = "evidence stored";
+    /// Evidence is finalized.
+    Accusation = "evidence finalized";
+    /// A replica is banned.
+    Ban = "replica banned";
+    /// A replica leaves a view because its primary is banned.
+    BannedPrimary = "view of a banned primary left";
+    /// A slot lists a vertex of a banned author.
+    BannedVertex = "vertex of a banned author";
     /// A proposal of one batch is accepted while another one for the slot exists.
     TwoProposals = "two batches proposed for a slot";
     /// A listed request does not execute because its time is over.

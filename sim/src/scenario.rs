@@ -8,16 +8,18 @@ mod check;
 mod docs;
 mod error;
 mod failure;
+mod fewer;
 mod library;
 mod parse;
 mod ranges;
 
 pub use error::LoadError;
 pub use failure::{FORMAT, FailureFile, build};
+pub use fewer::without_replicas;
 pub use library::LIBRARY;
 
 use crate::plan::Plan;
-use crate::swarm;
+use crate::strategy::Strategy;
 use parse::Document;
 use serde_json::Value;
 use std::fs;
@@ -47,8 +49,8 @@ pub struct Scenario {
 enum Base {
     /// It is this one, with another seed.
     Plan(Box<Plan>),
-    /// The seed decides, except about this.
-    Swarm(Option<Value>),
+    /// The seed decides, in this way, except about this.
+    Swarm(Strategy, Option<Value>),
 }
 
 impl Scenario {
@@ -107,7 +109,7 @@ impl Scenario {
             }
         }
         let base = match (values.swarm, values.plan) {
-            (Some(_), _) => Base::Swarm(given),
+            (Some(swarm), _) => Base::Swarm(swarm.strategy, given),
             (None, Some(plan)) => Base::Plan(Box::new(plan)),
             (None, None) => {
                 let error = LoadError::at("plan", None, "is missing");
@@ -142,7 +144,7 @@ impl Scenario {
     /// Whether the seed decides what happens, and not only how it turns out.
     #[must_use]
     pub fn is_swarm(&self) -> bool {
-        matches!(self.base, Base::Swarm(_))
+        matches!(self.base, Base::Swarm(..))
     }
 
     /// The oracle that has to fail.
@@ -159,17 +161,17 @@ impl Scenario {
         match &self.base {
             // Nothing in it depends on the seed: it was checked when it was read.
             Base::Plan(plan) => Ok(Plan { seed, ..self.named(Plan::clone(plan)) }),
-            Base::Swarm(None) => Ok(self.named(swarm::plan(seed))),
-            Base::Swarm(Some(_)) => self.expand(seed).map_err(|error| error.in_file(&self.file)),
+            Base::Swarm(strategy, None) => Ok(self.named(strategy.plan(seed))),
+            Base::Swarm(_, Some(_)) => self.expand(seed).map_err(|error| error.in_file(&self.file)),
         }
     }
 
     fn expand(&self, seed: u64) -> Result<Plan, LoadError> {
         let plan = match &self.base {
             Base::Plan(plan) => Plan { seed, ..Plan::clone(plan) },
-            Base::Swarm(None) => swarm::plan(seed),
-            Base::Swarm(Some(given)) => {
-                let mut value = serde_json::to_value(swarm::plan(seed)).expect("a plan is data");
+            Base::Swarm(strategy, None) => strategy.plan(seed),
+            Base::Swarm(strategy, Some(given)) => {
+                let mut value = serde_json::to_value(strategy.plan(seed)).expect("a plan is data");
                 lay_over(&mut value, given);
                 Plan { seed, ..parse::plan(value)? }
             }

@@ -27,6 +27,9 @@ pub enum Due {
 const DUES: [Due; 8] =
     [Due::Delivery, Due::Deadline, Due::Synced, Due::Executed, Due::Wake, Due::Client, Due::Fault, Due::Phase];
 
+/// What is put in without a place of its own comes behind what has one.
+const FIRST_TIE: u32 = 1 << 31;
+
 const INDEX_BITS: u32 = 21;
 const HOST_BITS: u32 = 8;
 
@@ -59,15 +62,21 @@ impl Schedule {
     /// Forgets everything. With a generator, entries of one time come in random order from now on.
     pub fn reset(&mut self, shuffle: Option<crate::rng::Rng>) {
         self.heap.clear();
-        self.ties = 0;
+        self.ties = FIRST_TIE;
         self.shuffle = shuffle;
     }
 
     /// Puts an entry in.
     pub fn push(&mut self, event: Event) {
-        assert!(event.index < MAX_INDEX, "{} things under way at once", event.index);
         self.ties = self.ties.wrapping_add(1);
         let tie = self.shuffle.as_mut().map_or(self.ties, crate::rng::Rng::next_u32);
+        self.push_as(event, tie);
+    }
+
+    /// Puts an entry in, with its place among those of the same time. Places below 2^31 come before all entries that
+    /// have none.
+    pub fn push_as(&mut self, event: Event, tie: u32) {
+        assert!(event.index < MAX_INDEX, "{} things under way at once", event.index);
         let what = (event.due as u32) << (INDEX_BITS + HOST_BITS) | u32::from(event.host) << INDEX_BITS | event.index;
         let key = u128::from(event.time) << 64 | u128::from(tie) << 32 | u128::from(what);
         self.heap.push(Reverse(key));

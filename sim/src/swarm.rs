@@ -5,7 +5,9 @@ mod byzantine;
 mod faults;
 
 use crate::oracles::Bound;
-use crate::plan::{Calm, Clock, Cpu, Disk, Entry, Latency, Link, Load, Network, Phases, Plan, TimeoutPlan, Workload};
+use crate::plan::{
+    Calm, Clock, Cpu, Disk, Entry, Fault, Latency, Link, Load, Network, Phases, Plan, TimeoutPlan, Workload,
+};
 use crate::rng::{Concern, Rng};
 use cretoai_core::committee::Committee;
 
@@ -13,8 +15,30 @@ use cretoai_core::committee::Committee;
 #[must_use]
 pub fn plan(seed: u64) -> Plan {
     let mut rng = Rng::new(seed, Concern::Swarm);
-    let n = u16::try_from(*rng.pick(&[4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10])).expect("small");
+    let n = size(&mut rng);
     sized(seed, n, &mut rng)
+}
+
+/// The plan of a seed in which no family of faults is off.
+#[must_use]
+pub(crate) fn everything(seed: u64) -> Plan {
+    let mut rng = Rng::new(seed, Concern::Swarm);
+    let n = size(&mut rng);
+    let mut plan = sized(seed, n, &mut rng);
+    let mut some = |levels: &[u32]| *rng.pick(levels);
+    let link = &mut plan.network.default;
+    link.loss_per_mille = some(&[5, 20, 50, 100]);
+    link.duplicate_per_mille = some(&[10, 50, 100]);
+    link.reorder_per_mille = some(&[50, 100, 300]);
+    plan.network.shuffle = true;
+    plan.faults.retain(|at| matches!(at.fault, Fault::FlipState { .. }));
+    plan.rules.clear();
+    faults::all(&mut rng, &mut plan);
+    plan
+}
+
+fn size(rng: &mut Rng) -> u16 {
+    u16::try_from(*rng.pick(&[4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10])).expect("small")
 }
 
 /// Half of the runs.
@@ -152,7 +176,6 @@ fn bound(rng: &mut Rng, plan: &mut Plan, delay_us: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Fault;
 
     #[test]
     fn every_seed_gives_a_valid_plan_and_always_the_same() {

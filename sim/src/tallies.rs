@@ -50,6 +50,8 @@ pub struct Tallies {
     pub slow_proposals: u64,
     /// Evidence stored by honest replicas: by whom, against whom, of which kind.
     pub evidence: Vec<(ReplicaId, ReplicaId, EvidenceKind)>,
+    /// Who was ever banned, as honest replicas executed it.
+    pub banned: u128,
     /// Who ended for good.
     pub ended: u128,
     /// The last slot that somebody executed when the safety phase ended.

@@ -1,17 +1,19 @@
 //! Clients: what they submit, and what they have been told.
 
 use crate::crypto::Keys;
-use crate::plan::{Entry, Load, Plan};
+use crate::guest::MakeOperation;
+use crate::plan::{Entry, Load, Operation, Plan, from_hex};
 use crate::rng::{Concern, Rng};
 use crate::table::Table;
 use cretoai_core::bytes::Bytes;
 use cretoai_core::committee::ReplicaSet;
 use cretoai_core::config::ChainId;
 use cretoai_core::reply::{NoOp, Outcome, Reply};
-use cretoai_core::request::{ClientRequest, Request};
+use cretoai_core::request::{ClientRequest, Request, RequestId};
 use cretoai_core::time::Instant;
 use cretoai_core::types::ReplicaId;
 use cretoai_core::verify::{Verified, Verifier};
+use std::fmt;
 use std::sync::Arc;
 
 /// An operation that a client submitted.
@@ -27,6 +29,8 @@ pub struct Op {
     pub slot: Option<u64>,
     /// When its client was convinced of its result.
     pub answered: Option<u64>,
+    /// A hash of what its client was told.
+    pub told: Option<u64>,
     /// Whether its client learnt, or time showed, that it will never be executed.
     pub expired: bool,
     /// Whether the client sends it again.
@@ -51,6 +55,8 @@ pub enum ClientEvent {
     Timeout(u32),
     /// An answer reaches the clients.
     Reply(Box<Reply>),
+    /// A step of the transcript is due.
+    Prompt(u32),
 }
 
 /// All clients of a run.
@@ -69,6 +75,16 @@ pub struct Clients {
     rng: Rng,
     next_replica: u16,
     weak_quorum: u32,
+    operation: Option<Operations>,
+}
+
+/// Makes the bytes of operations.
+struct Operations(MakeOperation);
+
+impl fmt::Debug for Operations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("operations of a guest")
+    }
 }
 
 /// What an answer did.
@@ -83,19 +99,32 @@ pub struct Answered {
 }
 
 impl Clients {
-    /// The clients of a plan.
+    /// The clients of a run with this seed.
     #[must_use]
-    pub fn new(plan: &Plan, weak_quorum: u16) -> Self {
+    pub fn new(seed: u64, weak_quorum: u16) -> Self {
         Self {
             ops: Vec::new(),
             numbers: Table::default(),
             labels: Vec::new(),
             streamed: 0,
             open: 0,
-            rng: Rng::new(plan.seed, Concern::Workload),
+            rng: Rng::new(seed, Concern::Workload),
             next_replica: 0,
             weak_quorum: u32::from(weak_quorum),
+            operation: None,
         }
+    }
+
+    /// The same clients, who ask for something else than numbers.
+    #[must_use]
+    pub fn asking_for(self, operation: Option<MakeOperation>) -> Self {
+        Self { operation: operation.map(Operations), ..self }
+    }
+
+    /// Whose request it is, if it is that of an operation.
+    #[must_use]
+    pub fn client_of(&self, id: &RequestId) -> Option<u32> {
+        self.numbers.get(id).map(|number| self.ops[number as usize].client)
     }
 
     /// The number of an operation by its label; `#i` is operation `i` of the stream.
@@ -112,12 +141,45 @@ impl Clients {
     /// Makes a new operation.
     pub fn make(&mut self, new: &NewOp, chain: ChainId, keys: &Keys, verifier: &Verifier) -> u32 {
         let number = u32::try_from(self.ops.len()).expect("fewer than 2^32 operations");
-        let mut op = u64::from(number).to_le_bytes().to_vec();
-        op.resize(usize::try_from(new.payload_bytes).unwrap_or(8).max(8), 0);
+        let op = match &self.operation {
+            Some(Operations(make)) => make(&mut self.rng, new.client, number.into()),
+            None => {
+                let mut op = u64::from(number).to_le_bytes().to_vec();
+                op.resize(usize::try_from(new.payload_bytes).unwrap_or(8).max(8), 0);
+                op
+            }
+        };
         let mut nonce = [0; 16];
         nonce[..4].copy_from_slice(&number.to_le_bytes());
         nonce[8..].copy_from_slice(&self.rng.next_u64().to_le_bytes());
         let request = Request { chain_id: chain, expires: new.expires, nonce, caller: None, op: Bytes(op) };
+        self.admit(new, request, keys, verifier)
+    }
+
+    /// Makes an operation that is spelled out.
+    ///
+    /// # Panics
+    /// When it is not valid; `Transcript::validate` says why.
+    pub fn spell(
+        &mut self,
+        operation: &Operation,
+        signed: bool,
+        chain: ChainId,
+        keys: &Keys,
+        verifier: &Verifier,
+    ) -> u32 {
+        let bytes = |text: &str| from_hex(text).expect("the plan was validated");
+        let expires = Instant(operation.expires_ns);
+        let (client, submitted) = (operation.client, operation.submitted_ns);
+        let new = NewOp { client, submitted, expires, payload_bytes: 0, signed, resend: false, in_stream: false };
+        let nonce = bytes(&operation.nonce).try_into().expect("the plan was validated");
+        let op = Bytes(bytes(&operation.op));
+        let request = Request { chain_id: chain, expires, nonce, caller: None, op };
+        self.admit(&new, request, keys, verifier)
+    }
+
+    fn admit(&mut self, new: &NewOp, request: Request, keys: &Keys, verifier: &Verifier) -> u32 {
+        let number = u32::try_from(self.ops.len()).expect("fewer than 2^32 operations");
         let request =
             if new.signed { keys.sign_request(new.client, request) } else { ClientRequest::anonymous(request) };
         self.numbers.insert(&request.id(), number);
@@ -128,6 +190,7 @@ impl Clients {
             submitted: new.submitted,
             slot: None,
             answered: None,
+            told: None,
             expired: false,
             resend: new.resend,
             in_stream: new.in_stream,
@@ -195,6 +258,7 @@ impl Clients {
                 op.expired = true;
             } else {
                 op.answered = Some(now);
+                op.told = Some(said);
                 op.answers = Vec::new();
                 done.push(Answered { op: number, client: op.client, waited: now - op.submitted });
             }

@@ -9,19 +9,21 @@ mod fault;
 mod finish;
 mod post;
 mod setup;
+mod spelled;
 #[cfg(test)]
 mod tests;
 
 use crate::adversary::Adversary;
-use crate::crypto::Keys;
-use crate::crypto::Pen;
+use crate::crypto::{Keys, Pen, Witness};
 use crate::facts::Facts;
+use crate::guest::Guests;
+use crate::history;
 use crate::host::Host;
 use crate::meta::Meta;
 use crate::network::Network;
 use crate::observe::{Observer, TraceSink};
 use crate::oracles::Oracles;
-use crate::plan::{Fault, Plan};
+use crate::plan::{Fault, Plan, Transcript};
 use crate::probes::Probes;
 use crate::report::{Failure, RunReport};
 use crate::rng::Rng;
@@ -32,9 +34,11 @@ use crate::workload::{Answered, ClientEvent, Clients};
 use cretoai_core::committee::ReplicaSet;
 use cretoai_core::config::Chain;
 use cretoai_core::message::Message;
+use cretoai_core::outbox::Execution;
 use cretoai_core::signature::Signer;
 use cretoai_core::types::ReplicaId;
 use cretoai_core::verify::{Verified, Verifier};
+use spelled::{Names, Prompter, Scribe};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -46,6 +50,7 @@ pub struct World {
     mail: Slab<Letter>,
     facts: Facts,
     max_events: Option<u64>,
+    guests: Guests,
 }
 
 /// A message under way, once for all its receivers.
@@ -59,6 +64,8 @@ struct Letter {
     serial: u64,
     /// Copies that have not arrived.
     copies: u32,
+    /// Its place among those of its name, if the run is spelled out.
+    nth: u32,
 }
 
 /// A Byzantine replica: its adversary, and the machines that the adversary makes use of.
@@ -108,7 +115,16 @@ pub(crate) struct Run<'a> {
     honest: ReplicaSet,
     /// Once it is calm: who owes progress.
     core: Option<ReplicaSet>,
+    /// And who is connected.
+    healed: ReplicaSet,
+    names: Names,
+    scribe: Option<Scribe>,
+    prompter: Option<Prompter>,
+    witness: Witness,
     pub(crate) clients: Clients,
+    guests: Guests,
+    /// What was executed, slot by slot, if the application is under test.
+    executions: Vec<Execution>,
     client_events: Slab<ClientEvent>,
     faults: Slab<Fault>,
     /// How many replicas are due to come back.
@@ -139,6 +155,12 @@ impl World {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A world that hosts something else than its own application.
+    #[must_use]
+    pub fn hosting(guests: Guests) -> Self {
+        Self { guests, ..Self::default() }
     }
 
     /// Whoever listens hears every event of the runs from now on.
@@ -172,10 +194,23 @@ impl World {
     /// # Panics
     /// When the plan is not valid; [`Plan::validate`] says why.
     pub fn run(&mut self, plan: &Plan) -> RunReport {
+        self.perform(plan, None).0
+    }
+
+    /// Runs a plan, and writes down what reached whom.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn transcribe(&mut self, plan: &Plan) -> (RunReport, Transcript) {
+        self.perform(plan, Some(Scribe::default()))
+    }
+
+    fn perform(&mut self, plan: &Plan, scribe: Option<Scribe>) -> (RunReport, Transcript) {
         if let Err(error) = plan.validate() {
             panic!("an invalid plan reached the simulator: {error}");
         }
         let mut run = Run::new(plan, self);
+        run.scribe = scribe;
         // docs/protocol.md O12: a panic of the protocol is a finding, not the end of the simulator.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             run.begin();
@@ -187,11 +222,12 @@ impl World {
             run.fail("O12", format!("a step panicked: {text}"));
         }
         let report = run.report();
+        let transcript = run.take_transcript();
         self.observer = run.observer;
         self.schedule = run.schedule;
         self.mail = run.mail;
         self.facts = run.facts;
-        report
+        (report, transcript)
     }
 }
 
@@ -215,6 +251,16 @@ impl Run<'_> {
         self.check_progress();
         if matches!(self.end, End::Open) {
             self.end = End::Planned;
+            self.check_history();
+        }
+    }
+
+    /// Whether an application under test gave its clients what they should get.
+    fn check_history(&mut self) {
+        if self.guests.is_examined
+            && let Err(sentence) = history::check(&self.guests, &self.executions, &self.clients)
+        {
+            self.fail("history", sentence);
         }
     }
 

@@ -266,6 +266,20 @@ fn a_failing_seed_leaves_a_file_that_replays_to_the_same_verdict_and_hash() {
 }
 
 #[test]
+fn a_failure_shrinks_to_a_file_that_replays_to_the_same_failure() {
+    let out = folder("shrink-out");
+    sim(&["campaign", &broken("shrink-in"), "--seeds", "3..4", "--out", out.to_str().unwrap()]).exits(1);
+    let (file, shrunk) = (out.join("broken-3.json"), out.join("broken-3-shrunk.json"));
+    let ran = sim(&["shrink", file.to_str().unwrap()]).exits(0).says("verified    twice");
+    assert!(ran.row("verdict").starts_with("SAFETY O1: "), "{}", ran.out);
+    assert_eq!(ran.row("repeat"), format!("cretoai-sim replay {}", shrunk.display()));
+    let deliveries: Vec<u64> = ran.row("deliveries").split_whitespace().map(|number| number.parse().unwrap()).collect();
+    assert!(deliveries[1] < deliveries[0] && deliveries[1] <= 20, "{}", ran.out);
+    sim(&["replay", shrunk.to_str().unwrap()]).exits(1).says("the same verdict and the same hash as recorded");
+    assert_eq!(read(&shrunk)["plan"]["transcript"]["said"].as_array().map(|said| !said.is_empty()), Some(true));
+}
+
+#[test]
 fn a_failure_that_is_not_as_recorded_is_told_apart_from_one_that_is() {
     let out = folder("altered");
     sim(&["campaign", &broken("altered-in"), "--seeds", "0..1", "--out", out.to_str().unwrap()]).exits(1);
@@ -355,6 +369,29 @@ fn a_trace_has_columns_for_people_and_objects_for_programs() {
     let executes = events.iter().find(|event| event["what"] == "executes").expect("something is executed");
     assert_eq!((&executes["slot"], &executes["text"]), (&1.into(), &"executes s1 (1 requests)".into()));
     assert_eq!(events.last().unwrap()["hash"], end["hash"]);
+}
+
+#[test]
+fn a_bundle_of_proof_convicts_whoever_reads_it_and_a_changed_one_does_not() {
+    let file = folder("proof").join("bundle");
+    let path = file.to_str().unwrap();
+    sim(&["run", "canary", "--bundle", path]).exits(0).says(&format!("cretoai-sim verify {path} --seed 1"));
+    let ran = sim(&["verify", path, "--seed", "1"]).exits(0).says("FORK         s1 was decided as ");
+    assert!(ran.row("faulty").starts_with("r0, r1: more than f"), "{}", ran.out);
+    assert_eq!(ran.row("verdict"), "everything in it proves what it says");
+    sim(&["verify", path, "--seed", "2"]).refuses_with(&format!("{path}: seed 2 is of another run"));
+    let unknown = "simulated signatures cannot be checked without the seed of their run: add --seed";
+    sim(&["verify", path]).refuses_with(&format!("{path}: {unknown}"));
+
+    // The last byte is of a signature in a certificate.
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    let ran = sim(&["verify", path, "--seed", "1"]).exits(1);
+    assert!(ran.row("NOT proven").contains("signature of"), "{}", ran.out);
+    assert_eq!(ran.row("verdict"), "one thing in it proves nothing");
+    fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
+    sim(&["verify", path, "--seed", "1"]).exits(64);
 }
 
 #[test]

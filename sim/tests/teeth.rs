@@ -15,6 +15,9 @@ const SLOW: &[&str] =
 /// Scenarios that are not about a schedule.
 const NO_SCHEDULE: &[(&str, &str)] = &[
     ("swarm", "the seed chooses it"),
+    ("random", "the seed chooses it"),
+    ("twins", "the seed chooses it"),
+    ("small-scope", "the seed chooses it"),
     ("demo", "it shows what there is, and tests nothing of its own"),
     ("driver", "the seed chooses its faults, and the oracles are all it expects"),
     ("canary", "its liars are one more than it takes, so that the fork does not depend on a seed"),
@@ -105,6 +108,10 @@ fn contrary(expectation: &Expectation, n: u16) -> Vec<Expectation> {
             let other = (against + 1) % n;
             let against = |against, by_at_least| Expectation::Evidence { against, kind: kind.clone(), by_at_least };
             vec![against(against_id(expectation), n), against(other, 1)]
+        }
+        Expectation::Standing { of, thousandths, replicas } => {
+            let other = (thousandths + 1) % 1001;
+            vec![Expectation::Standing { of, thousandths: other, replicas }]
         }
         Expectation::Transferred { replicas } => {
             vec![Expectation::Transferred { replicas: others(&replicas) }]

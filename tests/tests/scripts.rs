@@ -81,7 +81,9 @@ scripts! {
     a_view_begins_when_the_certificate_of_its_checkpoint_comes
     a_vote_counts_once_whatever_its_signature_bytes
     a_vote_for_several_slots_is_judged_slot_by_slot
+    a_wrong_state_at_the_checkpoint_before_is_noticed
     an_answer_to_a_status_repeats_no_vote_of_a_view_that_was_left
+    an_early_proposal_for_several_slots_is_its_primary_s_vote
     an_executed_request_is_answered_with_its_result_though_it_expired_since
     an_author_s_quota_bounds_what_is_held
     an_idle_system_takes_requests_that_expire_soon

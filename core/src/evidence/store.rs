@@ -1,6 +1,6 @@
 //! The evidence that a replica keeps (`docs/protocol.md` X8).
 
-use super::{Evidence, EvidenceKey};
+use super::{Accusation, Evidence, EvidenceKey};
 use crate::types::ReplicaId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +41,12 @@ impl EvidenceStore {
     /// The replicas against which something is kept, ascending.
     pub fn accused(&self) -> impl Iterator<Item = ReplicaId> + '_ {
         self.pieces.keys().copied()
+    }
+
+    /// A piece.
+    #[must_use]
+    pub fn get(&self, (accused, key): &Accusation) -> Option<&Arc<Evidence>> {
+        self.pieces.get(accused)?.get(key)
     }
 
     /// Everything, by accused.

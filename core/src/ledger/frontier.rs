@@ -2,6 +2,7 @@
 
 use super::BrokenSnapshot;
 use super::segment::{self, Group, Segment};
+use crate::committee::{ReplicaSet, singleton};
 use crate::config::Chain;
 use crate::hash::Digest;
 use crate::types::{Height, ReplicaId, Slot};
@@ -20,6 +21,16 @@ pub enum Verdict {
     Missing,
     /// A parent can never be finalized; neither can it.
     Dead,
+    /// Its author is banned; nothing new of it is finalized.
+    Banned,
+}
+
+impl Verdict {
+    /// Whether a vertex so judged now can become final neither now nor later.
+    #[must_use]
+    pub fn is_void(self) -> bool {
+        matches!(self, Self::Duplicate | Self::Dead | Self::Banned)
+    }
 }
 
 /// Whether a reference to another author's vertex is satisfied.
@@ -46,6 +57,8 @@ pub struct Frontier {
     aged: Vec<Height>,
     recent: Vec<VecDeque<Recent>>,
     groups: VecDeque<Group>,
+    /// Authors that are banned in the next slot.
+    banned: ReplicaSet,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +84,18 @@ impl Frontier {
             last,
             aged,
             groups: VecDeque::new(),
+            banned: 0,
         }
+    }
+
+    /// Whether an author is banned in the next slot.
+    #[must_use]
+    pub fn is_banned(&self, author: ReplicaId) -> bool {
+        self.banned & singleton(author) != 0
+    }
+
+    pub(super) fn set_banned(&mut self, banned: ReplicaSet) {
+        self.banned = banned;
     }
 
     /// The last finalized vertex of an author.
@@ -118,6 +142,9 @@ impl Frontier {
     /// longer memory must not use it (`docs/protocol.md` F3).
     #[must_use]
     pub fn judge(&self, vertex: &SignedVertex) -> Verdict {
+        if self.is_banned(vertex.author()) {
+            return Verdict::Banned;
+        }
         if self.contains(vertex) {
             return Verdict::Duplicate;
         }

@@ -21,19 +21,22 @@ pub enum Fate {
     NoOp(NoOp),
 }
 
-/// Requests by the second in which they expire.
+/// Requests by the second in which they expire. A request's expiry is part of its id, so one that is asked for can only
+/// be in one bucket; there it is found among some thousands, and not among all.
 #[derive(Clone, Debug)]
 pub struct SeenSet {
     lifetime: Duration,
     share: u64,
     taken: Vec<u64>,
-    results: BTreeMap<RequestId, Option<Digest>>,
     buckets: BTreeMap<u64, Bucket>,
 }
 
 #[derive(Clone, Debug)]
 struct Bucket {
-    members: Vec<(RequestId, ReplicaId)>,
+    /// The result of each request, once it is known.
+    results: BTreeMap<RequestId, Option<Digest>>,
+    /// How many of them each author brought.
+    taken: Vec<u64>,
     group: Group,
 }
 
@@ -47,34 +50,38 @@ impl SeenSet {
             lifetime: chain.genesis.limits.lifetime,
             share: chain.genesis.limits.seen_requests / n,
             taken: vec![0; usize::from(chain.committee.n())],
-            results: BTreeMap::new(),
             buckets: BTreeMap::new(),
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.results.len()
+        self.buckets.values().map(|bucket| bucket.results.len()).sum()
     }
 
-    pub(super) fn result(&self, id: &RequestId) -> Option<Digest> {
-        self.results.get(id).copied().flatten()
+    fn find(&self, request: &ClientRequest) -> Option<&Option<Digest>> {
+        self.buckets.get(&second(request))?.results.get(&request.id())
     }
 
-    pub(super) fn judge(&self, request: &ClientRequest, author: ReplicaId, time: Instant) -> Fate {
+    pub(super) fn result(&self, request: &ClientRequest) -> Option<Digest> {
+        self.find(request).copied().flatten()
+    }
+
+    /// What is to become of a request, and if it is a copy, the result of its execution as far as that is known.
+    pub(super) fn judge(&self, request: &ClientRequest, author: ReplicaId, time: Instant) -> (Fate, Option<Digest>) {
         let expires = request.request.expires;
         if expires <= time {
-            return Fate::NoOp(NoOp::Expired);
+            return (Fate::NoOp(NoOp::Expired), None);
         }
         if time + self.lifetime < expires {
-            return Fate::NoOp(NoOp::TooEarly);
+            return (Fate::NoOp(NoOp::TooEarly), None);
         }
-        if self.results.contains_key(&request.id()) {
-            return Fate::Duplicate;
+        if let Some(result) = self.find(request) {
+            return (Fate::Duplicate, *result);
         }
         if self.share <= self.taken_at(author, time) {
-            return Fate::NoOp(NoOp::Full);
+            return (Fate::NoOp(NoOp::Full), None);
         }
-        Fate::Executes
+        (Fate::Executes, None)
     }
 
     /// How much of its share an author uses at a time that may be later than that of the last slot: what will have
@@ -84,34 +91,34 @@ impl SeenSet {
         if taken < self.share {
             return taken;
         }
-        let passed = self.buckets.range(..time.0 / SECOND).flat_map(|(_, bucket)| &bucket.members);
-        taken - passed.filter(|(_, of)| *of == author).count() as u64
+        let passed = self.buckets.range(..time.0 / SECOND).map(|(_, bucket)| bucket.taken[author.index()]);
+        taken - passed.sum::<u64>()
     }
 
     /// Takes a request that executes now; its result follows with [`complete`](Self::complete).
     pub(super) fn mark(&mut self, request: &ClientRequest, author: ReplicaId) {
-        let known = self.results.insert(request.id(), None);
+        let known = self.bucket(second(request)).take(request.id(), author, None);
         assert!(known.is_none(), "a request executes once");
         self.taken[author.index()] += 1;
-        self.bucket(request.request.expires).members.push((request.id(), author));
     }
 
-    fn bucket(&mut self, expires: Instant) -> &mut Bucket {
-        let second = expires.0 / SECOND;
-        let new = || Bucket { members: Vec::new(), group: Group::new(segment::SEEN, second) };
+    fn bucket(&mut self, second: u64) -> &mut Bucket {
+        let n = self.taken.len();
+        let new = || Bucket { results: BTreeMap::new(), taken: vec![0; n], group: Group::new(segment::SEEN, second) };
         self.buckets.entry(second).or_insert_with(new)
     }
 
     pub(super) fn complete(&mut self, request: &ClientRequest, author: ReplicaId, result: Digest) {
         // It may have expired while it was being executed: then nobody asks for it any more.
-        let Some(known) = self.results.get_mut(&request.id()) else { return };
+        let Some(bucket) = self.buckets.get_mut(&second(request)) else { return };
+        let known = bucket.results.get_mut(&request.id()).expect("marked before");
         assert!(known.is_none(), "a request completes once");
         *known = Some(result);
         let mut entry = [0; ENTRY];
         entry[..32].copy_from_slice(&request.id().0);
         entry[32..64].copy_from_slice(&result.0);
         entry[64..].copy_from_slice(&author.0.to_be_bytes());
-        self.bucket(request.request.expires).group.append(&entry);
+        bucket.group.append(&entry);
     }
 
     /// Drops whole seconds that have passed.
@@ -120,22 +127,22 @@ impl SeenSet {
             if time.0 / SECOND <= *oldest.key() {
                 break;
             }
-            for (id, author) in oldest.remove().members {
-                self.results.remove(&id);
-                self.taken[author.index()] -= 1;
+            for (all, passed) in self.taken.iter_mut().zip(oldest.remove().taken) {
+                *all -= passed;
             }
         }
     }
 
     pub(super) fn segments_mut(&mut self) -> impl Iterator<Item = &mut Segment> {
-        assert!(self.buckets.values().all(|bucket| !bucket.members.is_empty()), "a bucket holds a request");
+        assert!(self.buckets.values().all(|bucket| !bucket.results.is_empty()), "a bucket holds a request");
         self.buckets.values_mut().flat_map(|bucket| bucket.group.segments_mut())
     }
 
     pub(super) fn restore_segment(&mut self, chunk: &[u8]) -> Result<(), BrokenSnapshot> {
         let broken = BrokenSnapshot("a segment of the seen set does not decode");
         let (second, entries) = segment::parse(chunk, ENTRY).ok_or(broken)?;
-        let expires = Instant(second.checked_mul(SECOND).ok_or(broken)?);
+        // The end of the second is a moment, too.
+        second.checked_mul(SECOND).ok_or(broken)?;
         for entry in entries {
             let (mut id, mut result) = (Digest::default(), Digest::default());
             id.0.copy_from_slice(&entry[..32]);
@@ -143,13 +150,25 @@ impl SeenSet {
             let author = ReplicaId(u16::from(entry[64]) << 8 | u16::from(entry[65]));
             let taken = self.taken.get_mut(author.index()).ok_or(broken)?;
             *taken += 1;
-            if self.results.insert(id, Some(result)).is_some() {
+            let bucket = self.bucket(second);
+            if bucket.take(id, author, Some(result)).is_some() {
                 return Err(broken);
             }
-            let bucket = self.bucket(expires);
-            bucket.members.push((id, author));
             bucket.group.append(entry);
         }
         Ok(())
     }
+}
+
+impl Bucket {
+    /// What was known of the request before.
+    fn take(&mut self, id: RequestId, author: ReplicaId, result: Option<Digest>) -> Option<Option<Digest>> {
+        self.taken[author.index()] += 1;
+        self.results.insert(id, result)
+    }
+}
+
+/// The second in which a request expires.
+fn second(request: &ClientRequest) -> u64 {
+    request.request.expires.0 / SECOND
 }

@@ -10,7 +10,7 @@ use crate::evidence::Evidence;
 use crate::fetch::Until;
 use crate::hashed::Hashed;
 use crate::input::Ignored;
-use crate::ledger::{Fate, Verdict};
+use crate::ledger::Fate;
 use crate::message::{FetchItem, Message};
 use crate::outbox::{Outbox, Target};
 use crate::record::Record;
@@ -19,7 +19,7 @@ use crate::request::{ClientRequest, RequestId};
 use crate::signature::Statement;
 use crate::types::{Height, Slot};
 use crate::verify::Verified;
-use crate::vertex::{Link, Reference, SignedVertex, Vertex};
+use crate::vertex::{Link, Payload, Reference, SignedVertex, Vertex};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ impl Authoring {
 
     /// An own vertex has its last verdict.
     pub(super) fn settled(&mut self, vertex: &SignedVertex) {
-        for request in &vertex.body.payload {
+        for request in vertex.body.requests() {
             self.mine.remove(&request.id());
         }
     }
@@ -58,7 +58,7 @@ impl Authoring {
             let referred = &mut self.referred[parent.author.index()];
             *referred = parent.height.max(*referred);
         }
-        self.mine.extend(vertex.body.payload.iter().map(|request| request.id()));
+        self.mine.extend(vertex.body.requests().iter().map(|request| request.id()));
     }
 
     pub(super) fn queued(&self) -> usize {
@@ -92,7 +92,7 @@ impl Replica {
         for request in requests.iter().map(Verified::get) {
             let taken = self.enqueue(request);
             if taken == Err(Ignored::Duplicate)
-                && let Some(result) = self.ledger.result(&request.id())
+                && let Some(result) = self.ledger.result(request)
             {
                 again.push((request.id(), Outcome::Executed(result)));
             }
@@ -106,6 +106,9 @@ impl Replica {
     fn enqueue(&mut self, request: &Arc<ClientRequest>) -> Result<(), Ignored> {
         if self.authoring.mine.contains(&request.id()) {
             return Err(Ignored::Duplicate);
+        }
+        if self.ledger.frontier().is_banned(self.config.id) {
+            return Err(Ignored::Moot); // nothing that this replica makes is finalized any more
         }
         match self.ledger.judge(request, self.config.id, self.now) {
             Fate::Executes => {}
@@ -127,16 +130,19 @@ impl Replica {
         VERTEX_OVERHEAD + REFERENCE_BYTES * u64::from(self.chain.committee.n())
     }
 
-    /// Makes vertices while there are requests and room.
-    pub(super) fn try_author(&mut self, out: &mut Outbox) {
+    /// Whether this replica may make another vertex now.
+    pub(super) fn has_room_for_vertex(&self) -> bool {
         let limit = self.chain.genesis.limits.open_vertices;
-        while !self.authoring.queue.is_empty() && self.may_vote() {
-            if limit <= self.pool.open_of(self.config.id).count() as u64 {
-                return;
-            }
+        self.may_vote() && (self.pool.open_of(self.config.id).count() as u64) < limit
+    }
+
+    /// Makes vertices while there is something to put into them, evidence first, and room.
+    pub(super) fn try_author(&mut self, out: &mut Outbox) {
+        self.submit_evidence(out);
+        while !self.authoring.queue.is_empty() && self.has_room_for_vertex() {
             let payload = self.take_payload();
             if !payload.is_empty() {
-                self.author(payload, out);
+                self.author(Payload::Requests(payload), out);
             }
         }
     }
@@ -160,7 +166,7 @@ impl Replica {
         payload
     }
 
-    fn author(&mut self, payload: Vec<Arc<ClientRequest>>, out: &mut Outbox) {
+    pub(super) fn author(&mut self, payload: Payload, out: &mut Outbox) {
         let author = self.config.id;
         let mut vertex = Vertex {
             author,
@@ -204,7 +210,7 @@ impl Replica {
         if let Some(rival) = self.pool.rival(vertex, verdict).cloned() {
             self.accuse(Evidence::from_vertices(&rival, vertex), out);
         }
-        let settled = matches!(verdict, Verdict::Duplicate | Verdict::Dead);
+        let settled = verdict.is_void();
         let is_claimed = self.change.needs_vertex(&id);
         let in_slot = self.last_slot_listing(&id);
         // What a claim or a slot is about must not be crowded out by the author's other vertices.

@@ -4,6 +4,8 @@
 //! would cost more than what the bound saves.
 
 use crate::message::{Data, Message};
+use crate::vertex::Payload;
+use crate::wire::encoded_size;
 
 /// Bytes of one answer to a STATUS. The first message is always sent.
 pub(super) const ANSWER_BYTES: usize = 4 << 20;
@@ -25,8 +27,13 @@ pub(super) fn size(message: &Message, signature: usize) -> usize {
     let signed = ENTRY + signature;
     match message {
         Message::Vertex(vertex) => {
-            let ops: usize = vertex.body.payload.iter().map(|request| 2 * ENTRY + request.request.op.0.len()).sum();
-            signed + ENTRY * vertex.body.refs.len() + ops
+            let payload = match &vertex.body.payload {
+                Payload::Requests(requests) => {
+                    requests.iter().map(|request| 2 * ENTRY + request.request.op.0.len()).sum()
+                }
+                Payload::Evidence(evidence) => encoded_size(evidence),
+            };
+            signed + ENTRY * vertex.body.refs.len() + payload
         }
         Message::PrePrepare(message) => {
             let ids: usize = message.batches.iter().map(|batch| batch.vertices.len()).sum();

@@ -9,7 +9,7 @@ use super::execution::OwnState;
 use super::{Halt, Replica};
 use crate::checkpoint::{CheckpointCertificate, CheckpointVote};
 use crate::committee::{Committee, singleton};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, forensics};
 use crate::hash::Digest;
 use crate::input::Ignored;
 use crate::message::{FetchItem, Message, Signed};
@@ -147,8 +147,10 @@ impl Replica {
         out: &mut Outbox,
     ) -> Result<(), Ignored> {
         let slot = proof.vote.slot;
-        let known = [&self.stable, &self.previous_stable];
-        if known.into_iter().flatten().any(|known| known.vote.slot == slot && known.vote != proof.vote) {
+        let known = [&self.stable, &self.previous_stable].into_iter().flatten();
+        let rival = known.into_iter().find(|known| known.vote.slot == slot && known.vote != proof.vote).cloned();
+        if let Some(rival) = rival {
+            self.accuse_all(forensics::signed_two_states(&rival, proof), out);
             self.halt(Halt::ContradictingCheckpoints(slot), out);
             return Err(Ignored::Stopped);
         }
@@ -213,12 +215,16 @@ impl Replica {
         }
     }
 
-    /// Compares this replica's own state at the stable checkpoint with the certified one (C5).
+    /// Compares this replica's own states at the stable checkpoints with the certified ones (C5). A snapshot may become
+    /// durable when the next checkpoint is stable already, so the one before counts too.
     fn check_own_state(&mut self, out: &mut Outbox) {
-        let Some(proof) = &self.stable else { return };
-        let CheckpointVote { slot, state } = proof.vote;
-        let differs = self.execution.snapshots.get(&slot).is_some_and(|own| own.digest != state);
-        if differs {
+        let contradicted = |CheckpointVote { slot, state }: CheckpointVote| {
+            let own = self.execution.snapshots.get(&slot)?;
+            (own.digest != state).then_some(slot)
+        };
+        let proofs = [&self.stable, &self.previous_stable];
+        let first_wrong = proofs.into_iter().flatten().filter_map(|proof| contradicted(proof.vote)).min();
+        if let Some(slot) = first_wrong {
             // Whatever was built on the wrong state is wrong as well.
             let wrong = self.execution.snapshots.split_off(&slot);
             self.execution.void_snapshots += std::mem::take(&mut self.execution.fixing).len();

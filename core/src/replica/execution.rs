@@ -118,12 +118,14 @@ impl Replica {
         }
         self.record_bodies(slot, digest, out);
         let done = self.finalize(slot);
+        done.accusations.iter().for_each(|evidence| self.keep_evidence(evidence, out));
         let requests = done.fates.iter().filter(|listed| listed.fate == Fate::Executes);
         let requests = requests.map(|listed| listed.request.clone()).collect();
         let body = |id| self.pool.get(id).expect("held").vertex.clone();
         let listed = done.verdicts.iter().map(|(id, verdict)| (body(id), *verdict)).collect();
         out.task(Task::Execute(Execution { slot, time: done.time, requests, listed }));
         self.execution.in_flight.push_back((slot, done.fates));
+        self.halt_if_too_many(out);
         true
     }
 
@@ -132,12 +134,13 @@ impl Replica {
         let digest = state.committed.as_ref().expect("decided").claim.digest;
         let batch = (digest != NULL_BATCH).then(|| state.batch(digest).expect("held"));
         let pool = &self.pool;
+        let banned = self.ledger.standings().banned();
         let done = self.ledger.finalize(slot, batch.map(|batch| &**batch), |id| &pool.get(id).expect("held").vertex);
         let mut entangled = false;
         for (id, verdict) in &done.verdicts {
             match verdict {
                 Verdict::Missing => self.pool.set_open(id, None),
-                Verdict::Final | Verdict::Duplicate | Verdict::Dead => {
+                Verdict::Final | Verdict::Duplicate | Verdict::Dead | Verdict::Banned => {
                     self.settle(id);
                     let author = self.pool.get(id).expect("held").vertex.author();
                     entangled |= self.pool.is_entangled(author);
@@ -148,13 +151,17 @@ impl Replica {
         if proposed.is_some_and(|proposed| proposed != digest) {
             self.pool.close(slot);
         }
-        if entangled {
+        let newly_banned = self.ledger.standings().banned() & !banned;
+        if newly_banned != 0 {
+            self.forget_authors(newly_banned);
+        }
+        if entangled || newly_banned != 0 {
             self.pool.refresh(self.ledger.frontier(), self.moment());
         }
         done
     }
 
-    fn settle(&mut self, id: &crate::vertex::VertexId) {
+    pub(super) fn settle(&mut self, id: &crate::vertex::VertexId) {
         if let Some(since) = self.pool.pending_since(id) {
             self.execution.latency = self.execution.latency.max(Some(self.now.since(since)));
         }
@@ -208,6 +215,9 @@ impl Replica {
             }
         };
         let outcomes = listed.iter().map(|listed| (listed.request.id(), outcome(listed))).collect();
+        let mut results = results.into_iter();
+        let result = |listed: &Listed| if listed.fate == Fate::Executes { results.next() } else { None };
+        let results = listed.iter().map(result).collect();
         self.sign_reply(slot, outcomes, results, out);
     }
 
@@ -215,11 +225,18 @@ impl Replica {
     /// that is known to be wrong nobody is to hear (C5).
     pub(super) fn answer_again(&self, outcomes: Vec<(RequestId, Outcome)>, out: &mut Outbox) {
         if !outcomes.is_empty() && !self.execution.diverged {
-            self.sign_reply(self.execution.applied, outcomes, Vec::new(), out);
+            let results = vec![None; outcomes.len()];
+            self.sign_reply(self.execution.applied, outcomes, results, out);
         }
     }
 
-    fn sign_reply(&self, slot: Slot, outcomes: Vec<(RequestId, Outcome)>, results: Vec<Bytes>, out: &mut Outbox) {
+    fn sign_reply(
+        &self,
+        slot: Slot,
+        outcomes: Vec<(RequestId, Outcome)>,
+        results: Vec<Option<Bytes>>,
+        out: &mut Outbox,
+    ) {
         let outcomes: Arc<[_]> = outcomes.into();
         let body = ReplyStatement { slot, root: outcome_root(&outcomes) };
         let signed = self.sign(body, |body| Statement::Reply(body));

@@ -10,7 +10,7 @@ use crate::batch::{HashedBatch, NULL_BATCH};
 use crate::certificate::{CertificateSet, Claim};
 use crate::checkpoint::CheckpointCertificate;
 use crate::choice::{choose, select};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, forensics};
 use crate::fetch::Until;
 use crate::hash::Digest;
 use crate::input::Ignored;
@@ -180,6 +180,8 @@ impl Replica {
     fn install(&mut self, message: &Arc<NewViewMessage>, out: &mut Outbox) {
         let body = &message.signed.body;
         if let Some(slot) = self.decided_otherwise(body) {
+            let decided = self.log.get(slot).and_then(|state| state.committed.clone()).expect("decided");
+            self.accuse_all(forensics::hid_a_commit(&decided, &message.view_changes), out);
             return self.halt(Halt::ContradictingNewView(slot), out);
         }
         let view = body.view;

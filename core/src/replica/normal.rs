@@ -11,7 +11,7 @@
 use super::{Halt, Replica, pick};
 use crate::batch::NULL_BATCH;
 use crate::certificate::{Certificate, Claim};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, forensics};
 use crate::fetch::Until;
 use crate::hash::Digest;
 use crate::input::Ignored;
@@ -32,7 +32,7 @@ impl Replica {
             return Err(Ignored::NotPrimary);
         }
         if self.target == Some(view) {
-            return self.keep_for_target(message);
+            return self.keep_for_target(message, out);
         }
         if view != self.view {
             return Err(Ignored::WrongView);
@@ -67,16 +67,17 @@ impl Replica {
     }
 
     /// A proposal of the view that this replica is about to enter waits for the NEW-VIEW (N9).
-    fn keep_for_target(&mut self, message: &Arc<PrePrepare>) -> Result<(), Ignored> {
+    fn keep_for_target(&mut self, message: &Arc<PrePrepare>, out: &mut Outbox) -> Result<(), Ignored> {
         let low = self.low();
-        // One of several slots would be kept once for each: it is left to STATUS instead.
+        // One of several slots would be kept once for each: its batches are left to STATUS instead.
         if let (&Entries::One(slot, _), [batch]) = (&message.vote.body.entries, &message.batches[..]) {
             let is_timely = self.is_timely(batch.ts);
             if let Some(state) = self.log.get_mut(slot).filter(|state| low < state.slot) {
                 state.early_proposal.get_or_insert_with(|| (message.clone(), is_timely));
             }
         }
-        Err(Ignored::ViewChanging)
+        // The statement in it counts at once, for each of its slots (M9).
+        self.on_vote(&message.vote, out)
     }
 
     fn on_proposal(
@@ -383,6 +384,8 @@ impl Replica {
     pub(super) fn decide(&mut self, certificate: &Arc<Certificate>, out: &mut Outbox) -> Result<(), Ignored> {
         let Claim { slot, view, digest } = certificate.claim;
         if self.left_out_by_new_view(slot, view, digest) {
+            let bodies = self.new_view.as_ref().map_or(Vec::new(), |new_view| new_view.view_changes.clone());
+            self.accuse_all(forensics::hid_a_commit(certificate, &bodies), out);
             out.persist(Record::Committed(certificate.clone()));
             self.halt(Halt::ContradictingNewView(slot), out);
             return Err(Ignored::Stopped);
@@ -392,6 +395,8 @@ impl Replica {
             if known.claim.digest == digest {
                 return Err(Ignored::Duplicate);
             }
+            let culprits = forensics::decided_twice(known, certificate, &self.new_view);
+            self.accuse_all(culprits, out);
             out.persist(Record::Committed(certificate.clone()));
             self.halt(Halt::ContradictingCommits(slot), out);
             return Err(Ignored::Stopped);

@@ -4,9 +4,10 @@ use super::{Halt, Replica};
 use crate::ledger::Ledger;
 use crate::time::Duration;
 use crate::types::{Slot, View};
+use serde::{Deserialize, Serialize};
 
 /// How much a replica holds, for the bound on its memory (`docs/protocol.md` O7).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Footprint {
     /// Votes in the log of slots.
     pub votes: usize,
@@ -26,6 +27,8 @@ pub struct Footprint {
     pub executing: usize,
     /// Requests remembered as executed.
     pub seen_requests: usize,
+    /// Pieces of evidence.
+    pub evidence: usize,
 }
 
 impl Replica {
@@ -118,6 +121,7 @@ impl Replica {
             queued_requests: self.authoring.queued(),
             executing: self.execution.in_flight(),
             seen_requests: self.ledger.seen_len(),
+            evidence: self.evidence.iter().count(),
         }
     }
 }

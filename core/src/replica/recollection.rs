@@ -1,8 +1,9 @@
-//! After the end of the log was cut off (`docs/protocol.md` G11 to G13).
+//! After the end of the log was cut off, or with an empty one (`docs/protocol.md` G7, G11 to G13).
 //!
 //! A bad last frame is taken for a write that a crash tore, on which nothing that left this replica depended. Should
 //! it have been durable once, and gone bad since, then this replica may have said more than it remembers. So it says
-//! nothing until enough others have told what they hold of it.
+//! nothing until enough others have told what they hold of it. The same holds for an empty log, which may be all that
+//! is left of a longer one.
 //!
 //! - While silent: ask all for a RECOLLECTION, as often as STATUS is sent.
 //! - Upon RECOLLECTIONs of n - f - 1 others that hold nothing beyond the log: go on as after any restart.
@@ -18,15 +19,16 @@ use crate::vote::{Phase, Vote};
 use std::sync::Arc;
 
 impl Replica {
-    /// The driver cut off the end of the log: this replica keeps silent until others have told what it said.
+    /// The driver cut off the end of the log, or has an empty one of which nobody knows whether it is new (G7): this
+    /// replica keeps silent until others have told what it said. Where no other has to, it does not.
     /// To be called after [`recover`](Self::recover), before the first step, and again after every restart for as
     /// long as [`is_silent`](Self::is_silent) was true at the end: that is the driver's to remember.
     pub fn distrust_log(&mut self) {
         assert!(self.resuming, "the log is distrusted before the first step");
-        self.silent = Some(0);
+        self.silent = (0 < self.needed_recollections()).then_some(0);
     }
 
-    /// Whether this replica keeps silent because its log was cut.
+    /// Whether this replica keeps silent because its log is distrusted.
     #[must_use]
     pub fn is_silent(&self) -> bool {
         self.silent.is_some()
@@ -67,13 +69,16 @@ impl Replica {
             return Err(Ignored::Stopped);
         }
         let heard = heard | singleton(link);
-        let committee = self.chain.committee;
-        let enough = u32::from(committee.n() - committee.f() - 1);
-        self.silent = (heard.count_ones() < enough).then_some(heard);
+        self.silent = (heard.count_ones() < self.needed_recollections()).then_some(heard);
         if self.silent.is_none() {
             self.speak(out);
         }
         Ok(())
+    }
+
+    fn needed_recollections(&self) -> u32 {
+        let committee = self.chain.committee;
+        u32::from(committee.n() - committee.f() - 1)
     }
 
     /// Whether some verified statement of this replica's is not on record. A bare claim counts for nothing.

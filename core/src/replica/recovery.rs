@@ -230,6 +230,7 @@ impl Replica {
     pub(super) fn resume(&mut self, out: &mut Outbox) {
         self.resuming = false;
         self.timers.enter_view(self.now);
+        self.schedule_evidence();
         if self.execution.diverged {
             out.task(Task::DropSnapshots(std::mem::take(&mut self.execution.worthless)));
             self.begin_transfer();

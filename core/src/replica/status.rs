@@ -103,8 +103,9 @@ impl Replica {
         if !self.may_vote() {
             return earliest(always);
         }
-        let forward = self.forward_deadline();
-        let timers = [self.request_due(oldest), self.view_change_due(), self.change.retransmit_at, forward];
+        let (forward, evidence) = (self.forward_deadline(), self.evidence_due());
+        let (request, change) = (self.request_due(oldest), self.view_change_due());
+        let timers = [request, change, self.change.retransmit_at, forward, evidence];
         earliest([earliest(always), earliest(timers)])
     }
 
@@ -186,6 +187,7 @@ impl Replica {
         }
         self.fetch_due(out);
         self.forward_due(out);
+        self.submit_evidence(out);
         if self.may_vote() {
             self.view_timers_due(out);
         }

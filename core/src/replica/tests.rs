@@ -19,6 +19,8 @@ use crate::verify::testing::World;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+mod accountability;
+
 struct Node {
     replica: Replica,
     out: Outbox,

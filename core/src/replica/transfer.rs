@@ -131,6 +131,8 @@ impl Replica {
         self.install_state(slot, ledger, manifest);
         out.persist(Record::StateInstalled(slot));
         out.task(Task::Restore(snapshot, app));
+        self.schedule_evidence();
+        self.halt_if_too_many(out);
         // What was proposed while the state was wrong could not be voted for then.
         for slot in self.low().next().0..=self.log.high().0 {
             let _ = self.try_accept(Slot(slot), out);

@@ -155,12 +155,16 @@ impl ViewChangeState {
 impl Replica {
     /// Leaves the installed view, or the target that did not come about, for a higher one.
     pub(super) fn start_view_change(&mut self, target: View, out: &mut Outbox) {
-        assert!(self.view.max(self.target.unwrap_or_default()) < target, "a target only rises: {target}");
-        if !self.may_vote() {
-            return;
+        if self.may_vote() {
+            self.timers.double();
+            self.leave_for(self.next_unbanned(target), out);
         }
+    }
+
+    /// Leaves for a view that this replica has not been in yet.
+    pub(super) fn leave_for(&mut self, target: View, out: &mut Outbox) {
+        assert!(self.view.max(self.target.unwrap_or_default()) < target, "a target only rises: {target}");
         self.target = Some(target);
-        self.timers.double();
         self.timers.leave_view();
         self.change.retarget(target);
         for state in self.log.all_mut() {

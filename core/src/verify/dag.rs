@@ -4,8 +4,8 @@ use super::{Rejected, Verifier, at_most};
 use crate::request::ClientRequest;
 use crate::signature::Statement;
 use crate::types::Height;
-use crate::vertex::{Link, SignedVertex, Vertex};
-use crate::wire::encoded_size;
+use crate::vertex::{Link, Payload, SignedHeader, SignedVertex, Vertex};
+use crate::wire::{encoded_size, max_accusing_vertex};
 
 /// Bytes of a vertex around a single request, when it refers to no other author's vertex: author, height, time,
 /// predecessor and two list lengths, with room to spare.
@@ -19,12 +19,26 @@ impl Verifier {
         }
         self.member(vertex.author)?;
         self.parents(vertex)?;
-        if vertex.payload.is_empty() {
-            return Err(Rejected::Empty("payload of a vertex"));
-        }
-        at_most("bytes of a vertex", encoded_size(vertex), self.vertex_bytes())?;
+        let room = match &vertex.payload {
+            Payload::Requests(requests) if requests.is_empty() => return Err(Rejected::Empty("payload of a vertex")),
+            Payload::Requests(_) => self.vertex_bytes(),
+            Payload::Evidence(_) => max_accusing_vertex(&self.chain),
+        };
+        at_most("bytes of a vertex", encoded_size(vertex), room)?;
         self.signed(signed.signer, Statement::Vertex(signed.id()), &signed.signature)?;
-        vertex.payload.iter().try_for_each(|request| self.client_request(request))
+        match &vertex.payload {
+            Payload::Requests(requests) => requests.iter().try_for_each(|request| self.client_request(request)),
+            Payload::Evidence(evidence) => self.accusation(evidence),
+        }
+    }
+
+    /// A vertex as evidence shows it: what its author signed, whatever it carries.
+    pub(super) fn vertex_header(&self, signed: &SignedHeader) -> Result<(), Rejected> {
+        if !signed.body.refs_are_canonical() {
+            return Err(Rejected::NotCanonical("references of a vertex"));
+        }
+        signed.body.refs.iter().try_for_each(|parent| self.member(parent.author))?;
+        self.signed(signed.signer, Statement::Vertex(signed.body.digest()), &signed.signature)
     }
 
     fn parents(&self, vertex: &Vertex) -> Result<(), Rejected> {

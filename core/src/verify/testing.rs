@@ -13,7 +13,7 @@ use crate::request::{Caller, ClientRequest, Request, RequestId};
 use crate::signature::{Signature, SignatureVerifier, Signer, SigningContext, Statement};
 use crate::time::Instant;
 use crate::types::{Height, ReplicaId, Slot, View};
-use crate::vertex::{Link, SignedVertex, Vertex};
+use crate::vertex::{Link, Payload, SignedVertex, Vertex};
 use crate::vote::{Entries, Phase, Vote};
 use std::sync::Arc;
 
@@ -250,7 +250,7 @@ impl World {
             ts: Instant(5),
             prev: Link::genesis(self.chain.id),
             refs: Vec::new(),
-            payload: vec![Arc::new(ClientRequest::anonymous(self.request(op)))],
+            payload: Payload::Requests(vec![Arc::new(ClientRequest::anonymous(self.request(op)))]),
         }
     }
 

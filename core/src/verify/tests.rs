@@ -10,7 +10,7 @@ use crate::message::{FetchItem, NewView, NewViewMessage, Progress, ViewChange, V
 use crate::request::Request;
 use crate::time::Instant;
 use crate::types::{Height, View};
-use crate::vertex::{Link, Reference, Vertex};
+use crate::vertex::{Link, Payload, Reference, SignedHeader, Vertex, VertexHeader};
 use crate::vote::Entries;
 
 mod attachments;

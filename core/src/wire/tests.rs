@@ -3,7 +3,7 @@ use crate::batch::Batch;
 use crate::bytes::Bytes;
 use crate::certificate::{Certificate, CertificateSet, Claim};
 use crate::checkpoint::{CheckpointCertificate, CheckpointVote};
-use crate::config::Scheme;
+use crate::config::{Genesis, Scheme};
 use crate::evidence::Evidence;
 use crate::hash::Digest;
 use crate::hashed::Hashed;
@@ -17,7 +17,7 @@ use crate::signature::Signature;
 use crate::time::Instant;
 use crate::types::{Height, ReplicaId, Slot, View};
 use crate::verify::testing::{World, claim, digest};
-use crate::vertex::{Link, Reference, SignedVertex, Vertex};
+use crate::vertex::{Link, Payload, Reference, SignedVertex, Vertex, VertexHeader};
 use crate::vote::{Entries, Phase, Vote};
 use proptest::collection::vec;
 use proptest::option;
@@ -129,6 +129,28 @@ fn a_length_that_the_bytes_do_not_hold_allocates_nothing_and_is_refused() {
     // FETCH of 2^60 items, in ten bytes.
     let huge = [VERSION, 9, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
     assert!(matches!(decode(&huge, PLENTY), Err(DecodeError::Malformed(_))));
+}
+
+#[test]
+fn the_largest_evidence_fits_into_a_vertex_and_that_into_a_frame() {
+    let keys = (0..128_u16).map(|id| id.to_be_bytes().to_vec()).collect();
+    let genesis = Genesis::new("large", Scheme::MlDsa87, keys);
+    let genesis = Genesis { checkpoint_interval: 32, window: 64, ..genesis };
+    let world = World::of(Arc::new(Chain::new(genesis, false).unwrap()));
+    let signature = Signature::new(&vec![255; Scheme::MlDsa87.signature_bytes()]);
+    let claims: Vec<_> = (1..=64).map(|distance| claim(u64::MAX - 100 + distance, u64::MAX - 2, 1)).collect();
+    let left = |id| {
+        let body = world.view_change(id, u64::MAX - 1, u64::MAX - 100, &claims).body.clone();
+        Arc::new(Signed { signer: ReplicaId(id), body, signature: signature.clone() })
+    };
+    let bodies: Vec<_> = (0..world.chain.committee.n()).map(left).collect();
+    let signed = Signed { signature: signature.clone(), ..world.sign_new_view(world.new_view(&bodies)) };
+    let payload = Payload::Evidence(Arc::new(Evidence::NewView(signed, bodies)));
+    let vertex = Vertex { payload, ..world.vertex(1, b"") };
+    let (size, limit) = (encoded_size(&vertex), max_accusing_vertex(&world.chain));
+    assert!(size <= limit && limit < 2 << 20, "{size} bytes, of {limit}");
+    let vertex = Signed { signature, ..Signed::clone(&world.sign_vertex(vertex)) };
+    assert!(encode(&Message::Vertex(Arc::new(vertex))).len() <= max_frame(&world.chain));
 }
 
 #[test]

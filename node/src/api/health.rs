@@ -19,14 +19,14 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Json<Value> {
     Json(json!({
         "version": VERSION,
         "protocol": PROTOCOL_TAG,
-        "chain": api.chain.id.to_string(),
-        "name": api.chain.genesis.name,
+        "chain": api.chain().id.to_string(),
+        "name": api.chain().genesis.name,
         "id": api.id.0,
-        "replicas": api.chain.committee.n(),
-        "tolerates": api.chain.committee.f(),
+        "replicas": api.chain().committee.n(),
+        "tolerates": api.chain().committee.f(),
         "view": status.view.0,
         "target": status.target.map(|view| view.0),
-        "primary": api.chain.committee.primary(status.view).0,
+        "primary": api.chain().committee.primary(status.view).0,
         "stable": status.stable.0,
         "executed": status.executed.0,
         "applied": status.applied.0,
@@ -39,6 +39,8 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Json<Value> {
         "diverged": status.diverged,
         "transferring": status.transferring,
         "silent": status.silent,
+        "halted_at_high": status.halted_at_high,
+        "slow_proposals": status.slow_proposals,
         "ready": unready(&api).is_empty(),
         "not_ready_because": unready(&api),
         "clock_ns": api.env.now().0,
@@ -68,18 +70,18 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, String) {
 fn unready(api: &Api) -> Vec<String> {
     let status = *api.handle.status().borrow();
     let Lag { head, heard_from } = api.heads.lag(status.executed, api.env.now());
-    let needed = usize::from(api.chain.committee.quorum()) - 1;
+    let needed = usize::from(api.chain().committee.quorum()) - 1;
     let mut reasons = Vec::new();
     let mut note = |applies: Option<String>| reasons.extend(applies);
     note(api.is_stopping().then(|| "shutting down".to_owned()));
     note(status.halted.map(|halt| format!("halted: {halt:?}")));
     note(status.target.map(|view| format!("changing to view {}", view.0)));
     note(status.diverged.then(|| "its state diverged".to_owned()));
-    note(status.silent.then(|| "silent after a cut of its log".to_owned()));
+    note(status.silent.then(|| "silent until others told what they hold of it".to_owned()));
     note(status.transferring.then(|| "its state is being transferred".to_owned()));
     note((heard_from < needed).then(|| format!("in touch with {heard_from} others of {needed}")));
     // Slots are decided while others are asked how far they are, so one checkpoint interval behind is at the head.
-    let is_behind = status.applied.plus(api.chain.checkpoint_interval()) < head;
+    let is_behind = status.applied.plus(api.chain().checkpoint_interval()) < head;
     note(is_behind.then(|| format!("at slot {} of {}", status.applied.0, head.0)));
     reasons
 }

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use cretoai_core::bytes::Bytes;
+use cretoai_core::evidence::Evidence;
 use cretoai_core::hash::Digest;
 use cretoai_core::types::Slot;
 use cretoai_runtime::store::{FinalizedVertex, Store, StoreError};
@@ -101,8 +102,10 @@ async fn query<T: Send + 'static>(
 
 fn describe(found: &FinalizedVertex) -> Value {
     let vertex = &found.vertex.body;
-    let requests: Vec<String> = vertex.payload.iter().map(|request| request.id().to_string()).collect();
+    let requests: Vec<String> = vertex.requests().iter().map(|request| request.id().to_string()).collect();
     let refs: Vec<String> = vertex.refs.iter().map(|parent| parent.id.to_string()).collect();
+    let accuses =
+        |evidence: &Arc<Evidence>| json!({ "kind": format!("{:?}", evidence.kind()), "accused": evidence.accused().0 });
     json!({
         "id": found.vertex.id().to_string(),
         "slot": found.slot.0,
@@ -114,5 +117,6 @@ fn describe(found: &FinalizedVertex) -> Value {
         "prev": vertex.prev.id.to_string(),
         "refs": refs,
         "requests": requests,
+        "evidence": vertex.evidence().map(accuses),
     })
 }

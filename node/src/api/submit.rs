@@ -1,7 +1,7 @@
 //! POST /v1/requests: from a body to what became of each request in it.
 
+use super::gate::Admitted;
 use super::{Api, Problem, binary, json};
-use axum::body::Bytes as Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -14,10 +14,8 @@ use cretoai_core::types::Slot;
 use cretoai_core::verify::{Rejected, Verified};
 use cretoai_runtime::driver::Answer;
 use serde::Deserialize;
-use std::pin::pin;
 use std::sync::Arc;
-use tokio::sync::oneshot;
-use tokio::time::{Sleep, sleep};
+use tokio::time::timeout;
 
 /// What a client waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -110,16 +108,8 @@ pub(super) async fn post(
     State(api): State<Arc<Api>>,
     Query(options): Query<Options>,
     headers: HeaderMap,
-    body: Body,
+    Admitted { body, .. }: Admitted,
 ) -> Result<Response, Problem> {
-    if api.is_stopping() {
-        return Err(Problem::stopping());
-    }
-    let Ok(_place) = Arc::clone(&api.submissions).try_acquire_owned() else {
-        let line =
-            format!("{} submissions are under way, the limit; send larger batches, or less", api.limits.submissions);
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, line));
-    };
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     match kind.split(';').next().unwrap_or_default().trim() {
         "application/octet-stream" => binary::post(&api, options, &body).await,
@@ -137,7 +127,7 @@ impl Api {
     /// time of slots may lag behind this clock.
     pub(super) fn expiry(&self) -> Instant {
         use cretoai_runtime::env::Env;
-        self.env.now() + Duration(self.chain.genesis.limits.lifetime.0 / 2)
+        self.env.now() + Duration(self.chain().genesis.limits.lifetime.0 / 2)
     }
 
     /// Requests for these operations, told apart by random nonces.
@@ -152,7 +142,7 @@ impl Api {
     }
 
     pub(super) fn request(&self, op: Bytes, nonce: [u8; 16], expires: Instant) -> Arc<ClientRequest> {
-        let request = Request { chain_id: self.chain.id, expires, nonce, caller: None, op };
+        let request = Request { chain_id: self.chain().id, expires, nonce, caller: None, op };
         Arc::new(ClientRequest::anonymous(request))
     }
 
@@ -169,61 +159,74 @@ impl Api {
         let mut outcomes: Outcomes = requests.iter().map(|request| (request.id(), Outcome::Sent)).collect();
         let verified = self.verify(requests).await;
         let mut good = Vec::with_capacity(verified.len());
-        let mut waiting: Vec<(usize, Option<oneshot::Receiver<Answer>>)> = Vec::with_capacity(verified.len());
+        let mut indices = Vec::with_capacity(verified.len());
         for (index, request) in verified.into_iter().enumerate() {
-            let outcome = &mut outcomes[index];
             match request {
-                Err(rejected) => outcome.1 = Outcome::Rejected(rejected),
-                Ok(request) => match self.waiter(outcome.0, patience.wait) {
-                    Err(busy) => outcome.1 = busy,
-                    Ok(waiter) => {
-                        good.push(request);
-                        waiting.push((index, waiter));
-                    }
-                },
-            }
-        }
-        let taken = async {
-            if patience.wait == Wait::None {
-                let handle = self.handle.clone();
-                // Whoever does not ask is not told; the driver's queue bounds how many there are.
-                tokio::spawn(async move { handle.submit(good).await });
-                return Ok(());
-            }
-            let results = self.handle.submit(good).await.map_err(|_| Problem::stopping())?;
-            for ((index, _), result) in waiting.iter().zip(results) {
-                outcomes[*index].1 = match result {
-                    Ok(()) | Err(Ignored::Duplicate) => Outcome::Accepted,
-                    Err(ignored) => Outcome::Ignored(ignored),
-                };
-            }
-            Ok(())
-        };
-        let mut deadline = pin!(sleep(patience.timeout));
-        tokio::select! {
-            taken = taken => taken?,
-            () = &mut deadline => {
-                // The replica is busy; they may be taken up yet.
-                for (index, _) in &waiting {
-                    outcomes[*index].1 = Outcome::Unknown;
+                Err(rejected) => outcomes[index].1 = Outcome::Rejected(rejected),
+                Ok(request) => {
+                    good.push(request);
+                    indices.push(index);
                 }
             }
         }
-        for (index, waiter) in waiting {
-            let outcome = &mut outcomes[index].1;
-            if let (Some(waiter), Outcome::Accepted | Outcome::Unknown) = (waiter, &*outcome) {
-                *outcome = wait(waiter, deadline.as_mut()).await;
-            }
+        if patience.wait == Wait::None {
+            let handle = self.handle.clone();
+            // Whoever does not ask is not told; the driver's queue bounds how many there are.
+            tokio::spawn(async move { handle.submit(good).await });
+        } else {
+            self.follow(good, patience, &mut outcomes, &indices).await?;
         }
         self.metrics.count_outcomes(outcomes.iter().filter_map(|(_, outcome)| outcome.refusal()));
         Ok(outcomes)
     }
 
-    fn waiter(&self, id: RequestId, wait: Wait) -> Result<Option<oneshot::Receiver<Answer>>, Outcome> {
-        if wait != Wait::Finalized {
-            return Ok(None);
+    /// Gives requests to the replica and notes what becomes of them, each at its index.
+    async fn follow(
+        &self,
+        requests: Vec<Verified<Arc<ClientRequest>>>,
+        patience: Patience,
+        outcomes: &mut Outcomes,
+        indices: &[usize],
+    ) -> Result<(), Problem> {
+        let waiting = if patience.wait == Wait::Finalized {
+            let ids: Vec<RequestId> = requests.iter().map(|request| request.id()).collect();
+            let Some(waiting) = self.handle.wait(&ids) else {
+                indices.iter().for_each(|index| outcomes[*index].1 = Outcome::Busy);
+                return Ok(());
+            };
+            Some(waiting)
+        } else {
+            None
+        };
+        // As long as the replica does not say so, it is unknown whether it has taken them up.
+        indices.iter().for_each(|index| outcomes[*index].1 = Outcome::Unknown);
+        let followed = async {
+            let results = self.handle.submit(requests).await.map_err(|_| Problem::stopping())?;
+            for (index, result) in indices.iter().zip(results) {
+                outcomes[*index].1 = match result {
+                    Ok(()) | Err(Ignored::Duplicate) => Outcome::Accepted,
+                    Err(ignored) => Outcome::Ignored(ignored),
+                };
+                if let (Outcome::Ignored(_), Some(waiting)) = (&outcomes[*index].1, &waiting) {
+                    waiting.give_up();
+                }
+            }
+            if let Some(waiting) = &waiting {
+                waiting.complete().await;
+            }
+            Ok(())
+        };
+        if let Ok(followed) = timeout(patience.timeout, followed).await {
+            followed?;
         }
-        self.handle.wait(id).map(Some).ok_or(Outcome::Busy)
+        let Some(waiting) = waiting else { return Ok(()) };
+        for (index, answer) in indices.iter().zip(waiting.answers()) {
+            let outcome = &mut outcomes[*index].1;
+            if let Outcome::Accepted | Outcome::Unknown = outcome {
+                *outcome = answer.map_or(Outcome::Unknown, Outcome::from);
+            }
+        }
+        Ok(())
     }
 
     /// Signatures take time, and a task must not: they are checked elsewhere.
@@ -240,17 +243,13 @@ impl Api {
     }
 }
 
-async fn wait(waiter: oneshot::Receiver<Answer>, deadline: std::pin::Pin<&mut Sleep>) -> Outcome {
-    let answer = tokio::select! {
-        biased;
-        answer = waiter => answer.ok(),
-        () = deadline => None,
-    };
-    match answer {
-        Some(Answer::Executed(slot, result)) => Outcome::Executed(slot, result),
-        Some(Answer::ExecutedBefore(slot)) => Outcome::ExecutedBefore(slot),
-        Some(Answer::NoOp(slot, reason)) => Outcome::NoOp(slot, reason),
-        None => Outcome::Unknown,
+impl From<Answer> for Outcome {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Executed(slot, result) => Self::Executed(slot, result),
+            Answer::ExecutedBefore(slot) => Self::ExecutedBefore(slot),
+            Answer::NoOp(slot, reason) => Self::NoOp(slot, reason),
+        }
     }
 }
 

@@ -99,7 +99,8 @@ pub(super) struct StartArgs {
     /// The replica's node.toml.
     #[arg(long, env = "CRETOAI_CONFIG")]
     pub(super) config: PathBuf,
-    /// The replica never ran before: make its store. Not for a replica that lost its disk, which needs a new key.
+    /// The replica never ran before: make its store. Not for a replica that lost its disk, which needs a new key: it
+    /// asks the others, and stops for good if its key spoke before.
     #[arg(long)]
     pub(super) new: bool,
     /// Write the replica's events to a file.

@@ -25,7 +25,12 @@ impl Collector for NetworkCollector {
         sheet.counters("network_connects", "Connections made", &each(&|peer| peer.connects))?;
         sheet.counters("network_failures", "Attempts to connect that failed", &each(&|peer| peer.failures))?;
         sheet.counters("network_stale", "Frames too old when the link came up", &each(&|peer| peer.stale))?;
-        sheet.counters("network_throttled", "Pauses because a peer sent too much", &each(&|peer| peer.throttled))?;
+        let throttled: Vec<(Labels<2>, u64)> = peers
+            .iter()
+            .flat_map(|peer| [(peer, "frames", peer.throttled_frames), (peer, "bytes", peer.throttled_bytes)])
+            .map(|(peer, of, count)| ([("peer", peer.id.0.to_string()), ("of", of.to_owned())], count))
+            .collect();
+        sheet.counters("network_throttled", "Pauses because a peer sent too much, by what", &throttled)?;
         let classes = |figure: &dyn Fn(&PeerStats, usize) -> u64| -> Vec<(Labels<2>, u64)> {
             let labels = |peer: &PeerStats, class: usize| {
                 let class = format!("{:?}", CLASSES[class]).to_lowercase();

@@ -44,7 +44,13 @@ impl Collector for StatusCollector {
         sheet.gauge("halted", "1 if it stopped for good", u64::from(status.halted.is_some()))?;
         sheet.gauge("diverged", "1 while its state contradicts a certified one", u64::from(status.diverged))?;
         sheet.gauge("transferring", "1 while a state is being transferred", u64::from(status.transferring))?;
-        sheet.gauge("silent", "1 while it keeps silent after a cut of its log", u64::from(status.silent))?;
+        sheet.gauge("silent", "1 while it distrusts its log and keeps silent", u64::from(status.silent))?;
+        sheet.gauge("halted_at_high", "1 while no checkpoint becomes stable", u64::from(status.halted_at_high))?;
+        sheet.counter(
+            "slow_proposals",
+            "Proposals that came late from a primary not suspected",
+            status.slow_proposals,
+        )?;
         sheet.gauge("back_off", "The back-off exponent", u64::from(status.back_off))?;
         sheet.gauge_f64("timeout_seconds", "The current time-out", seconds(status.timeout))?;
         let counts = self.handle.counts();

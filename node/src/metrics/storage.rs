@@ -33,6 +33,12 @@ impl Collector for StorageCollector {
         sheet.gauge("storage_block_cache_pinned_bytes", "Bytes of blocks that cannot leave memory", pinned)?;
         sheet.counter("storage_block_cache_hits", "Blocks found in memory", stats.block_cache_hits)?;
         sheet.counter("storage_block_cache_misses", "Blocks that had to be read", stats.block_cache_misses)?;
+        let rate = stats.block_cache_hit_rate().unwrap_or_default();
+        sheet.gauge_f64(
+            "storage_block_cache_hit_rate",
+            "The share of blocks found in memory, of all asked for",
+            rate,
+        )?;
         sheet.gauge("storage_compactions_pending", "Families that wait to be compacted", stats.compactions_pending)?;
         sheet.gauge("storage_compactions_running", "Compactions that run", stats.compactions_running)?;
         sheet.gauge("storage_compaction_debt_bytes", "Bytes still to be rewritten", stats.compaction_debt_bytes)?;

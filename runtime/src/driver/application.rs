@@ -25,7 +25,7 @@ pub(super) enum Work {
     Restore(Arc<CoreSnapshot>, Vec<Arc<Bytes>>),
     Serve(ReplicaId, Slot, Digest),
     Drop(Vec<Slot>),
-    /// The cut of the log was made good.
+    /// The log can be trusted.
     Trust,
     /// Everything before it is done.
     Finish(oneshot::Sender<()>),

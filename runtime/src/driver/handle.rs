@@ -1,7 +1,7 @@
 //! The way in for whoever runs a driver: requests, questions, and the order to stop.
 
 use super::ingest::IngestCounts;
-use super::waiters::{Answer, Waiters};
+use super::waiters::{Waiters, Waiting};
 use cretoai_core::Ignored;
 use cretoai_core::config::Chain;
 use cretoai_core::replica::{Halt, Replica};
@@ -37,8 +37,12 @@ pub struct Status {
     pub diverged: bool,
     /// Whether a state is being transferred.
     pub transferring: bool,
-    /// Whether it keeps silent because its log was cut.
+    /// Whether it keeps silent because its log was cut, or is new, and others have not told what they hold of it.
     pub silent: bool,
+    /// Whether execution stands at the high watermark: no checkpoint becomes stable (`docs/protocol.md` T17).
+    pub halted_at_high: bool,
+    /// Proposals that came late though their primary was not suspected, since the start (`docs/protocol.md` T18).
+    pub slow_proposals: u64,
     /// When this was so.
     pub at: Instant,
 }
@@ -60,6 +64,8 @@ impl Status {
             diverged: replica.has_diverged(),
             transferring: replica.is_transferring(),
             silent: replica.is_silent(),
+            halted_at_high: replica.is_halted_at_high(),
+            slow_proposals: replica.slow_proposals(),
             at,
         }
     }
@@ -133,11 +139,11 @@ impl<A> Handle<A> {
         answer.await.map_err(|_| Stopping)
     }
 
-    /// Waits for what becomes of a request at this replica. To be called before it is submitted. `None` when too many
+    /// Waits for what becomes of requests at this replica. To be called before they are submitted. `None` when too many
     /// requests are waited for already.
     #[must_use]
-    pub fn wait(&self, id: RequestId) -> Option<oneshot::Receiver<Answer>> {
-        self.waiters.wait(id)
+    pub fn wait(&self, ids: &[RequestId]) -> Option<Waiting> {
+        self.waiters.wait(ids)
     }
 
     /// Asks the application, between two slots.

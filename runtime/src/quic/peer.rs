@@ -6,9 +6,10 @@ use super::stats::Counters;
 use crate::transport::{CLASSES, Class, Frame};
 use cretoai_core::config::Chain;
 use cretoai_core::types::ReplicaId;
-use governor::clock::{Clock, DefaultClock};
+use governor::clock::Clock;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::num::NonZeroU32;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -33,7 +34,6 @@ pub(super) struct Peer {
 struct Rate {
     frames: DefaultDirectRateLimiter,
     kibibytes: DefaultDirectRateLimiter,
-    clock: DefaultClock,
 }
 
 impl Rate {
@@ -41,11 +41,7 @@ impl Rate {
         let rate = |value| NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN);
         let frames = Quota::per_second(rate(limits.frames_per_second));
         let volume = Quota::per_second(rate(limits.kibibytes_per_second)).allow_burst(limits.burst_kibibytes(chain));
-        Self {
-            frames: RateLimiter::direct(frames),
-            kibibytes: RateLimiter::direct(volume),
-            clock: DefaultClock::default(),
-        }
+        Self { frames: RateLimiter::direct(frames), kibibytes: RateLimiter::direct(volume) }
     }
 }
 
@@ -109,20 +105,20 @@ impl Peer {
     /// Waits until a frame of this length may come. Meanwhile nothing more of its class is read, and QUIC makes the
     /// peer wait.
     pub(super) async fn admit(&self, class: Class, bytes: usize) {
-        let rate = &self.rates[class as usize];
-        self.take(&rate.frames, &rate.clock, NonZeroU32::MIN).await;
-        self.take(&rate.kibibytes, &rate.clock, kibibytes(bytes)).await;
+        let (rate, counters) = (&self.rates[class as usize], &self.counters);
+        self.take(&rate.frames, NonZeroU32::MIN, &counters.throttled_frames).await;
+        self.take(&rate.kibibytes, kibibytes(bytes), &counters.throttled_bytes).await;
     }
 
-    async fn take(&self, bucket: &DefaultDirectRateLimiter, clock: &DefaultClock, count: NonZeroU32) {
+    async fn take(&self, bucket: &DefaultDirectRateLimiter, count: NonZeroU32, throttled: &AtomicU64) {
         let mut is_late = false;
         loop {
             let wait = match bucket.check_n(count).expect("a bucket holds a largest frame") {
                 Ok(()) => return,
-                Err(early) => early.wait_time_from(clock.now()),
+                Err(early) => early.wait_time_from(bucket.clock().now()),
             };
             if !is_late {
-                self.counters.add(&self.counters.throttled, 1);
+                self.counters.add(throttled, 1);
                 is_late = true;
             }
             tokio::time::sleep(wait).await;

@@ -34,10 +34,12 @@ pub enum Refusal {
     Stream,
     /// Too many connections had not said hello yet.
     Busy,
+    /// It shows a member's key, and cannot sign with it.
+    Proof,
 }
 
 /// All reasons, in the order of their codes.
-pub const REFUSALS: [Refusal; 11] = [
+pub const REFUSALS: [Refusal; 12] = [
     Refusal::Stranger,
     Refusal::Direction,
     Refusal::Magic,
@@ -49,6 +51,7 @@ pub const REFUSALS: [Refusal; 11] = [
     Refusal::Oversize,
     Refusal::Stream,
     Refusal::Busy,
+    Refusal::Proof,
 ];
 
 /// The code of the first reason; smaller ones are for connections that end in peace.
@@ -70,6 +73,7 @@ impl Refusal {
             Self::Oversize => "oversize",
             Self::Stream => "stream",
             Self::Busy => "busy",
+            Self::Proof => "proof",
         }
     }
 
@@ -134,8 +138,10 @@ pub struct PeerStats {
     pub dropped: [u64; CLASSES.len()],
     /// Frames that were too old when the link came up.
     pub stale: u64,
-    /// How often receiving had to pause because a rate was exceeded.
-    pub throttled: u64,
+    /// How often receiving had to pause because too many frames came.
+    pub throttled_frames: u64,
+    /// How often receiving had to pause because too many bytes came.
+    pub throttled_bytes: u64,
     /// Connections on which both sides said hello.
     pub connects: u64,
     /// Attempts to connect that came to nothing.
@@ -161,7 +167,8 @@ pub(super) struct Counters {
     pub(super) received: [TrafficCounter; CLASSES.len()],
     pub(super) dropped: [AtomicU64; CLASSES.len()],
     pub(super) stale: AtomicU64,
-    pub(super) throttled: AtomicU64,
+    pub(super) throttled_frames: AtomicU64,
+    pub(super) throttled_bytes: AtomicU64,
     pub(super) connects: AtomicU64,
     pub(super) failures: AtomicU64,
     pub(super) refused: Arc<Refusals>,
@@ -193,7 +200,8 @@ impl Counters {
             received: Default::default(),
             dropped: Default::default(),
             stale: AtomicU64::new(0),
-            throttled: AtomicU64::new(0),
+            throttled_frames: AtomicU64::new(0),
+            throttled_bytes: AtomicU64::new(0),
             connects: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             refused: Arc::new(Refusals::new(events)),
@@ -233,7 +241,8 @@ impl Counters {
             received: std::array::from_fn(|class| self.received[class].read()),
             dropped: std::array::from_fn(|class| read(&self.dropped[class])),
             stale: read(&self.stale),
-            throttled: read(&self.throttled),
+            throttled_frames: read(&self.throttled_frames),
+            throttled_bytes: read(&self.throttled_bytes),
             connects: read(&self.connects),
             failures: read(&self.failures),
             refused: self.refused.read(),

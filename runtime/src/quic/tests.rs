@@ -1,5 +1,8 @@
 //! Real links over loopback. Nothing here sleeps: everything waits for something to have been counted.
 
+mod refusals;
+mod restarts;
+
 use super::hello::{Hello, hear};
 use super::tls::SERVER_NAME;
 use super::*;
@@ -59,6 +62,18 @@ fn start(chain: &Chain, id: u8, others: &[&QuicTransport]) -> QuicTransport {
     try_start(chain, id, others, |_| ()).expect("a good configuration")
 }
 
+/// A replica at an address that another had before.
+async fn started_again(chain: &Chain, id: u8, address: SocketAddr) -> QuicTransport {
+    loop {
+        // The old socket is free when the old tasks have noticed.
+        match try_start(chain, id, &[], |config| config.bind = address) {
+            Ok(transport) => return transport,
+            Err(QuicError::Bind { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 fn stats(transport: &QuicTransport, peer: u16) -> PeerStats {
     transport.peers().into_iter().find(|stats| stats.id == ReplicaId(peer)).expect("a member")
 }
@@ -106,6 +121,22 @@ impl Stranger {
         let identity = Identity::new(&keys, members, &QuicLimits::default()).expect("good keys");
         let server = identity.server(Arc::new(Refusals::new(&Arc::default()))).expect("good keys");
         Self { endpoint: Endpoint::server(server, ANYWHERE).expect("a free port"), identity }
+    }
+
+    /// From now on it shows the public key of somebody else.
+    fn show_key_of(&mut self, other: &Keys) {
+        let members = Arc::clone(self.identity.members());
+        let other = Identity::new(other, members, &QuicLimits::default()).expect("good keys");
+        self.identity.show(&other);
+    }
+
+    /// A client that keeps whatever would let it resume a session, and sends at once what it may.
+    fn resuming_client(&self, to: ReplicaId) -> quinn::ClientConfig {
+        let refusals = Arc::new(Refusals::new(&Arc::default()));
+        let mut tls = self.identity.tls_client(to, refusals).expect("good keys");
+        tls.resumption = rustls::client::Resumption::in_memory_sessions(8);
+        tls.enable_early_data = true;
+        self.identity.quic_client(tls).expect("good keys")
     }
 
     async fn connect(&self, to: &QuicTransport) -> Result<Connection, ConnectionError> {
@@ -272,16 +303,6 @@ async fn replicas_of_two_chains_with_the_same_keys_do_not_connect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_member_that_says_nothing_is_refused_in_time() {
-    let chain = chain(Scheme::Ed25519, 2);
-    let hasty = |config: &mut QuicConfig| config.limits.handshake_timeout = Duration::from_millis(500);
-    let one = try_start(&chain, 1, &[], hasty).expect("a good configuration");
-    let connection = Stranger::new(&chain, 0).connect(&one).await.expect("its key is good");
-    assert_eq!(code(&connection).await, Some(Refusal::Timeout));
-    refused(&one, 0, Refusal::Timeout).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_replica_with_a_higher_id_does_not_call() {
     let chain = chain(Scheme::Ed25519, 2);
     let one = Stranger::new(&chain, 1);
@@ -296,55 +317,6 @@ async fn a_replica_with_a_higher_id_does_not_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_oversize_frame_and_a_wrong_stream_end_the_link_and_no_other() {
-    let chain = chain(Scheme::Ed25519, 3);
-    let two = start(&chain, 2, &[]);
-    let one = start(&chain, 1, &[&two]);
-    let zero = Stranger::new(&chain, 0);
-    connected(&one, 2).await;
-    let hello = Hello::new(&chain, ReplicaId(0));
-    let limit = u32::try_from(max_frame(&chain)).expect("a small chain");
-    let too_long = [[Class::Bulk as u8].as_slice(), &(limit + 1).to_be_bytes()].concat();
-
-    let connection = zero.join(&two, hello).await;
-    let _stream = open(&connection, &too_long).await;
-    assert_eq!(code(&connection).await, Some(Refusal::Oversize));
-
-    let connection = zero.join(&two, hello).await;
-    let _stream = open(&connection, &[3]).await;
-    assert_eq!(code(&connection).await, Some(Refusal::Stream));
-
-    let connection = zero.join(&two, hello).await;
-    let _streams = [open(&connection, &[0]).await, open(&connection, &[0]).await];
-    assert_eq!(code(&connection).await, Some(Refusal::Stream));
-
-    soon(two.until(|two| stats(two, 0).refused == [(Refusal::Oversize, 1), (Refusal::Stream, 2)])).await;
-    passes(&one, &two).await;
-    assert_eq!((stats(&two, 1).connects, stats(&two, 0).connects), (1, 3));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flood_is_throttled_and_another_peer_is_not() {
-    let chain = chain(Scheme::Ed25519, 3);
-    let slow = |config: &mut QuicConfig| config.limits.frames_per_second = 20;
-    let two = try_start(&chain, 2, &[], slow).expect("a good configuration");
-    let one = start(&chain, 1, &[&two]);
-    let zero = start(&chain, 0, &[&one, &two]);
-    connected(&zero, 2).await;
-    connected(&one, 2).await;
-    for _ in 0..2000 {
-        zero.send(ReplicaId(2), Class::Consensus, b"flood".as_slice().into());
-    }
-    soon(two.until(|two| stats(two, 0).throttled > 0)).await;
-    passes(&one, &two).await;
-    // The flooding peer's other classes are not held up either.
-    zero.send(ReplicaId(2), Class::Bodies, b"body".as_slice().into());
-    soon(two.until(|two| stats(two, 0).received[Class::Bodies as usize].frames == 1)).await;
-    assert!(stats(&two, 0).received[Class::Consensus as usize].frames < 2000, "{:?}", stats(&two, 0));
-    assert_eq!((stats(&two, 1).throttled, stats(&two, 1).refused.len()), (0, 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn links_come_back_when_either_side_starts_again() {
     for scheme in SCHEMES {
         let chain = chain(scheme, 2);
@@ -352,17 +324,7 @@ async fn links_come_back_when_either_side_starts_again() {
         let address = one.local_addr().expect("it listens");
         one.close().await;
         drop(one);
-        let one = soon(async {
-            loop {
-                // The old socket is free when the old tasks have noticed.
-                match try_start(&chain, 1, &[], |config| config.bind = address) {
-                    Ok(one) => break one,
-                    Err(QuicError::Bind { .. }) => tokio::task::yield_now().await,
-                    Err(error) => panic!("{error}"),
-                }
-            }
-        });
-        let one = one.await;
+        let one = soon(started_again(&chain, 1, address)).await;
         soon(zero.until(|zero| stats(zero, 1).connected && stats(zero, 1).reconnects() == 1)).await;
         passes(&zero, &one).await;
         passes(&one, &zero).await;
@@ -373,6 +335,33 @@ async fn links_come_back_when_either_side_starts_again() {
         passes(&one, &zero).await;
         assert_eq!(stats(&one, 0).reconnects(), 1);
     }
+}
+
+#[test]
+fn a_replica_that_was_killed_is_called_again_as_soon_as_it_is_back() {
+    let chain = chain(Scheme::Ed25519, 2);
+    // Nobody here lives to see the idle time-out.
+    let patient = |config: &mut QuicConfig| {
+        config.limits.idle_timeout = Duration::from_secs(3600);
+        config.limits.keep_alive = Duration::from_millis(50);
+    };
+    let life = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+    let (short, long) = (life(), life());
+    let one = short.block_on(async { try_start(&chain, 1, &[], patient).expect("a good configuration") });
+    let address = one.local_addr().expect("it listens");
+    let zero = long.block_on(async {
+        let zero = try_start(&chain, 0, &[&one], patient).expect("a good configuration");
+        connected(&zero, 1).await;
+        zero
+    });
+    // Its tasks end without a word.
+    short.shutdown_timeout(Duration::from_secs(60));
+    drop(one);
+    long.block_on(async {
+        let one = soon(started_again(&chain, 1, address)).await;
+        soon(zero.until(|zero| stats(zero, 1).connected && stats(zero, 1).reconnects() == 1)).await;
+        passes(&zero, &one).await;
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -432,27 +421,6 @@ async fn closing_delivers_what_is_queued_and_ends_every_wait() {
     }
     assert_eq!(soon(zero.recv(ReplicaId(0))).await, None);
     soon(one.until(|one| !stats(one, 0).connected)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_session_is_ever_resumed() {
-    let chain = chain(Scheme::Ed25519, 2);
-    let one = start(&chain, 1, &[]);
-    let zero = Stranger::new(&chain, 0);
-    let mut tls = zero.identity.tls_client(one.id(), Arc::new(Refusals::new(&Arc::default()))).expect("good keys");
-    tls.resumption = rustls::client::Resumption::in_memory_sessions(8);
-    tls.enable_early_data = true;
-    let client = zero.identity.quic_client(tls).expect("good keys");
-    let address = one.local_addr().expect("it listens");
-    for attempt in 0..3 {
-        let connecting = zero.endpoint.connect_with(client.clone(), address, SERVER_NAME).expect("a good address");
-        let Err(connecting) = connecting.into_0rtt() else { panic!("attempt {attempt} found a session to resume") };
-        let connection = soon(connecting).await.expect("its key is good");
-        let (mut send, mut recv) = connection.open_bi().await.expect("it may open a stream");
-        send.write_all(&Hello::new(&chain, ReplicaId(0)).encode()).await.expect("it may write");
-        // A ticket would have come before the answer.
-        soon(recv.read_exact(&mut [0; 52])).await.expect("it is let in");
-    }
 }
 
 #[tokio::test]

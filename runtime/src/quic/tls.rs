@@ -11,7 +11,7 @@ use aws_lc_rs::signature::{ML_DSA_87_SIGNING, PqdsaKeyPair};
 use cretoai_core::config::{Chain, Scheme};
 use cretoai_core::types::ReplicaId;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{IdleTimeout, TransportConfig, VarInt};
+use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::aws_lc_rs::{default_provider, kx_group, sign::any_supported_type};
@@ -29,6 +29,10 @@ use zeroize::Zeroizing;
 
 /// The name of the protocol on a connection. Its version is in the hello, where a difference can be counted and named.
 const ALPN: &[u8] = b"cretoai";
+
+/// Bytes of a datagram where the path carries them: jumbo frames, and the loopback interface. What a datagram costs
+/// hardly depends on its length. Ten of them, as many as the library hands to the kernel at once, stay below 64 KiB.
+pub(super) const LARGEST_DATAGRAM: u16 = 6500;
 
 /// What a server is called in the handshake. Nobody looks at it: keys say who somebody is.
 pub(super) const SERVER_NAME: &str = "replica.cretoai";
@@ -92,6 +96,12 @@ impl Identity {
         let public = CertificateDer::from(spki(keys.scheme(), keys.public()).to_vec());
         let key = Arc::new(CertifiedKey::new(vec![public], secret));
         Ok(Self { provider: Arc::new(provider), key, members, transport: Arc::new(transport(limits)) })
+    }
+
+    /// Shows the public key of another, and signs with the own secret all the same.
+    #[cfg(test)]
+    pub(super) fn show(&mut self, other: &Self) {
+        self.key = Arc::new(CertifiedKey::new(other.key.cert.clone(), Arc::clone(&self.key.key)));
     }
 
     pub(super) fn members(&self) -> &Arc<Members> {
@@ -168,7 +178,11 @@ fn transport(limits: &QuicLimits) -> TransportConfig {
     // A lane fills its own window and no other's: four of them fit the connection's, so that bulk data that nobody
     // takes never uses up what votes need.
     let whole = 4 * u64::from(limits.window_bytes);
+    // Found out by probing, so a path that carries less costs a few lost probes.
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(LARGEST_DATAGRAM);
     config
+        .mtu_discovery_config(Some(discovery))
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(3))
         .stream_receive_window(window)
@@ -222,8 +236,40 @@ impl Verifier {
     ) -> Result<HandshakeSignatureValid, Error> {
         let key = SubjectPublicKeyInfoDer::from(key.as_ref());
         let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature_with_raw_key(message, &key, signature, algorithms)
+        let checked = verify_tls13_signature_with_raw_key(message, &key, signature, algorithms);
+        checked.inspect_err(|_| self.refusals.count(Refusal::Proof))
     }
+}
+
+/// What both sides of a handshake ask of a verifier in the same words: the library has a trait for each of them.
+macro_rules! signature_checks {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            _message: &[u8],
+            _cert: &CertificateDer<'_>,
+            _dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Err(Error::General("TLS 1.3 only".to_owned()))
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.check_signature(message, cert, dss)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            vec![self.members.signature_scheme()]
+        }
+
+        fn requires_raw_public_keys(&self) -> bool {
+            true
+        }
+    };
 }
 
 impl ServerCertVerifier for Verifier {
@@ -238,31 +284,7 @@ impl ServerCertVerifier for Verifier {
         self.check_key(end_entity, intermediates).map(|()| ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.3 only".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.check_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![self.members.signature_scheme()]
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        true
-    }
+    signature_checks!();
 }
 
 impl ClientCertVerifier for Verifier {
@@ -279,29 +301,5 @@ impl ClientCertVerifier for Verifier {
         self.check_key(end_entity, intermediates).map(|()| ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.3 only".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.check_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![self.members.signature_scheme()]
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        true
-    }
+    signature_checks!();
 }

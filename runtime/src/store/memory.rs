@@ -21,7 +21,7 @@ struct Contents {
     has_failed: bool,
     records: BTreeMap<Lsn, Record>,
     end: Lsn,
-    is_cut: bool,
+    is_trusted: bool,
     /// Each with the hashes of the application's chunks.
     snapshots: BTreeMap<Slot, (StoredSnapshot, Vec<Digest>)>,
     vertices: BTreeMap<VertexId, FinalizedVertex>,
@@ -50,7 +50,12 @@ impl MemoryStore {
         let mut contents = self.contents();
         contents.records.split_off(&from);
         contents.end = contents.end.min(Lsn(from.0.saturating_sub(1)));
-        contents.is_cut = true;
+        contents.is_trusted = false;
+    }
+
+    /// Loses everything, as a disk does that is replaced (`docs/protocol.md` G7).
+    pub fn wipe(&self) {
+        *self.contents() = Contents::default();
     }
 
     fn contents(&self) -> MutexGuard<'_, Contents> {
@@ -73,12 +78,12 @@ impl Store for MemoryStore {
             records: contents.records.iter().map(|(lsn, record)| (*lsn, record.clone())).collect(),
             snapshots: contents.snapshots.values().map(|(snapshot, _)| snapshot.clone()).collect(),
             end: contents.end,
-            is_cut: contents.is_cut,
+            is_distrusted: !contents.is_trusted,
         })
     }
 
     fn trust(&self) -> Result<(), StoreError> {
-        self.whole()?.is_cut = false;
+        self.whole()?.is_trusted = true;
         Ok(())
     }
 
@@ -200,12 +205,13 @@ mod tests {
         let store = MemoryStore::new();
         let records: Vec<_> = (1..=5).map(|number| (Lsn(number), record(number))).collect();
         store.append(&records, &[]).unwrap();
+        store.trust().unwrap();
         store.cut(Lsn(4));
         let recovered = store.recover().unwrap();
         assert_eq!(recovered.records, records[..3]);
-        assert_eq!((recovered.end, recovered.is_cut), (Lsn(3), true));
+        assert_eq!((recovered.end, recovered.is_distrusted), (Lsn(3), true));
         store.trust().unwrap();
-        assert!(!store.recover().unwrap().is_cut);
+        assert!(!store.recover().unwrap().is_distrusted);
     }
 
     #[test]

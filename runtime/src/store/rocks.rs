@@ -24,7 +24,7 @@ use cretoai_core::types::{Height, Lsn, ReplicaId, Slot};
 use cretoai_core::vertex::VertexId;
 use cretoai_core::wire;
 use keys::{
-    CUT_KEY, END_KEY, Family, LAST_KEY, MANIFESTS, SWEEP_KEY, TIP_KEY, behind, chunk_key, id_from, index_key,
+    END_KEY, Family, LAST_KEY, MANIFESTS, SWEEP_KEY, TIP_KEY, TRUST_KEY, behind, chunk_key, id_from, index_key,
     manifest_from, manifest_key, manifest_value, number_from, place_bytes, tip_author, tip_from, tip_key, tip_value,
     vertex_from, vertex_value,
 };
@@ -38,6 +38,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 /// Chunks of a snapshot are written in batches of about this size, so that none has to hold the whole state.
 const CHUNK_BATCH_BYTES: usize = 4 << 20;
+
+/// Bytes that an entry of the log takes in a batch besides its value, at the most.
+const ENTRY_OVERHEAD: usize = 64;
 
 /// The hashes of a snapshot's chunks.
 type Chunks = BTreeSet<Digest>;
@@ -265,24 +268,26 @@ impl Store for RocksStore {
             let manifest = manifest_from(value).ok_or_else(|| damaged(&format!("the manifest {key:?}")))?;
             self.read_snapshot(&manifest, &mut chunks)
         })?;
-        Ok(Recovered { records, snapshots, end, is_cut: self.metadata(CUT_KEY)?.is_some() })
+        Ok(Recovered { records, snapshots, end, is_distrusted: self.metadata(TRUST_KEY)?.is_none() })
     }
 
     fn trust(&self) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        batch.delete_cf(self.family(Family::Metadata), CUT_KEY);
+        batch.put_cf(self.family(Family::Metadata), TRUST_KEY, b"");
         self.write(batch, Durability::Synced, &self.meters.append)
     }
 
     fn append(&self, records: &[(Lsn, Record)], obsolete: &[Lsn]) -> Result<(), StoreError> {
         let mut end = locked(&self.end);
         let mut last = *end;
-        let mut batch = WriteBatch::default();
+        let records: Vec<_> = records.iter().map(|(lsn, record)| (lsn, wire::encode_record(record))).collect();
+        let bytes = records.iter().map(|(_, record)| record.len() + ENTRY_OVERHEAD).sum::<usize>();
+        let mut batch = WriteBatch::with_capacity_bytes(bytes + ENTRY_OVERHEAD * (obsolete.len() + 1));
         let log = self.family(Family::Consensus);
         for (lsn, record) in records {
             assert!(last < *lsn, "record {lsn} behind {last}");
             last = *lsn;
-            batch.put_cf(log, lsn.0.to_be_bytes(), wire::encode_record(record));
+            batch.put_cf(log, lsn.0.to_be_bytes(), record);
         }
         for lsn in obsolete {
             batch.delete_cf(log, lsn.0.to_be_bytes());

@@ -50,5 +50,5 @@ on_each_store! {
     finalizing_a_slot_again_changes_nothing
     limits_are_kept
     a_range_that_ends_before_it_begins_is_empty
-    the_log_is_trusted_unless_it_was_cut
+    a_new_store_is_distrusted_until_others_told_what_they_hold
 }

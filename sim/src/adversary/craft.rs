@@ -13,34 +13,42 @@ use std::sync::Arc;
 
 impl Stage<'_> {
     /// A digest that nothing has.
-    pub(super) fn some_digest(&mut self) -> Digest {
+    pub fn some_digest(&mut self) -> Digest {
         let mut bytes = [0; 32];
         bytes.chunks_mut(8).for_each(|part| part.copy_from_slice(&self.rng.next_u64().to_le_bytes()));
         Digest(bytes)
     }
 
-    pub(super) fn vote(&self, phase: Phase, view: View, slot: Slot, digest: Digest) -> Message {
+    /// A vote for one slot.
+    #[must_use]
+    pub fn vote(&self, phase: Phase, view: View, slot: Slot, digest: Digest) -> Message {
         Message::Vote(self.signed_vote(Vote::one(phase, view, slot, digest)))
     }
 
-    pub(super) fn signed_vote(&self, vote: Vote) -> Signed<Vote> {
+    /// The same as a statement, to be put into something.
+    #[must_use]
+    pub fn signed_vote(&self, vote: Vote) -> Signed<Vote> {
         self.sign(vote, |vote| Statement::Vote(vote))
     }
 
     /// The same, with another signature on it where the scheme has more than one.
-    pub(super) fn vote_with(&self, hand: u64, body: Vote) -> Message {
+    #[must_use]
+    pub fn vote_with(&self, hand: u64, body: Vote) -> Message {
         let signature = self.signer.sign_with(hand, Statement::Vote(&body));
         Message::Vote(Signed { signer: self.id, body, signature })
     }
 
-    pub(super) fn propose(&self, view: View, slot: Slot, batch: Batch) -> (Digest, Message) {
+    /// A proposal of a batch for one slot, and the digest of the batch.
+    #[must_use]
+    pub fn propose(&self, view: View, slot: Slot, batch: Batch) -> (Digest, Message) {
         let batch = Arc::new(Hashed::new(batch));
         let vote = self.signed_vote(Vote::one(Phase::Prepare, view, slot, batch.digest()));
         (batch.digest(), Message::PrePrepare(Arc::new(PrePrepare { vote, batches: vec![batch] })))
     }
 
     /// The same proposal with other batches.
-    pub(super) fn repropose(&self, old: &PrePrepare, mut change: impl FnMut(&mut Batch)) -> PrePrepare {
+    #[must_use]
+    pub fn repropose(&self, old: &PrePrepare, mut change: impl FnMut(&mut Batch)) -> PrePrepare {
         let changed = |batch: &Arc<HashedBatch>| {
             let mut batch = Batch::clone(batch);
             change(&mut batch);
@@ -53,7 +61,9 @@ impl Stage<'_> {
         PrePrepare { vote: self.signed_vote(vote), batches }
     }
 
-    pub(super) fn view_change(&self, body: ViewChange, old: Option<&ViewChangeMessage>) -> ViewChangeMessage {
+    /// A VIEW-CHANGE with the attachments of another one.
+    #[must_use]
+    pub fn view_change(&self, body: ViewChange, old: Option<&ViewChangeMessage>) -> ViewChangeMessage {
         ViewChangeMessage {
             signed: Arc::new(self.sign(body, |body| Statement::ViewChange(body))),
             stable: old.and_then(|old| old.stable.clone()),
@@ -61,11 +71,15 @@ impl Stage<'_> {
         }
     }
 
-    pub(super) fn new_view(&self, body: NewView, old: &NewViewMessage) -> NewViewMessage {
+    /// A NEW-VIEW with the attachments of another one.
+    #[must_use]
+    pub fn new_view(&self, body: NewView, old: &NewViewMessage) -> NewViewMessage {
         NewViewMessage { signed: self.sign(body, |body| Statement::NewView(body)), ..old.clone() }
     }
 
-    pub(super) fn vertex(&self, vertex: Vertex) -> Arc<SignedVertex> {
+    /// A vertex, which names its author itself.
+    #[must_use]
+    pub fn vertex(&self, vertex: Vertex) -> Arc<SignedVertex> {
         let body = Hashed::new(vertex);
         let signature = self.signer.sign(Statement::Vertex(body.digest()));
         Arc::new(Signed { signer: self.id, body, signature })

@@ -8,8 +8,10 @@ use crate::rules::set_or_all;
 use cretoai_core::committee::{ReplicaSet, singleton};
 use cretoai_core::message::Message;
 use cretoai_core::outbox::Envelope;
+use cretoai_core::request::ClientRequest;
 use cretoai_core::types::ReplicaId;
 use cretoai_core::verify::Verified;
+use std::sync::Arc;
 
 fn is_one_of(kinds: &[Kind], message: &Message) -> bool {
     kinds.is_empty() || kinds.contains(&Meta::of(message).kind)
@@ -57,25 +59,30 @@ impl Adversary for Withholder {
     }
 }
 
-/// It takes no notice of some authors' vertices.
+/// It takes no notice of some authors' vertices, and of vertices with some clients' requests.
 #[derive(Debug)]
 pub(super) struct Censor {
     authors: ReplicaSet,
+    clients: Vec<u32>,
 }
 
 impl Censor {
-    pub(super) fn new(authors: &[u16]) -> Self {
-        Self { authors: set_or_all(authors) }
+    pub(super) fn new(authors: &[u16], clients: &[u32]) -> Self {
+        Self { authors: authors.iter().fold(0, |set, id| set | 1 << id), clients: clients.to_vec() }
     }
 }
 
 impl Adversary for Censor {
-    fn receives(&mut self, _stage: &mut Stage<'_>, _from: ReplicaId, message: &Verified<Message>) -> u32 {
-        let is_unwanted = |author| self.authors & singleton(author) != 0;
-        match message.get() {
-            Message::Vertex(vertex) if is_unwanted(vertex.author()) => 0,
-            _ => u32::MAX,
-        }
+    fn receives(&mut self, stage: &mut Stage<'_>, _from: ReplicaId, message: &Verified<Message>) -> u32 {
+        let Message::Vertex(vertex) = message.get() else { return u32::MAX };
+        let client = |request: &Arc<ClientRequest>| stage.clients.client_of(&request.id());
+        let has_unwanted =
+            vertex.body.requests().iter().filter_map(client).any(|client| self.clients.contains(&client));
+        if has_unwanted || self.authors & singleton(vertex.author()) != 0 { 0 } else { u32::MAX }
+    }
+
+    fn requested(&mut self, _stage: &mut Stage<'_>, client: u32, _request: &ClientRequest) -> u32 {
+        if self.clients.contains(&client) { 0 } else { u32::MAX }
     }
 }
 

@@ -52,7 +52,7 @@ fn step(stage: &mut Stage<'_>, number: u64) -> u64 {
 }
 
 /// A message a little different, if it is one that this replica signed.
-fn mutate(stage: &mut Stage<'_>, message: &Message) -> Option<Message> {
+pub(super) fn mutate(stage: &mut Stage<'_>, message: &Message) -> Option<Message> {
     match message {
         Message::Vote(vote) if vote.signer == stage.id => {
             let mutant = mutate_vote(stage, &vote.body);

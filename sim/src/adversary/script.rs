@@ -16,7 +16,7 @@ use cretoai_core::signature::{Signature, Statement};
 use cretoai_core::time::Instant;
 use cretoai_core::types::{Height, ReplicaId, Slot, View};
 use cretoai_core::verify::Verified;
-use cretoai_core::vertex::{Link, Reference, SignedVertex, Vertex};
+use cretoai_core::vertex::{Link, Payload, Reference, SignedVertex, Vertex};
 use cretoai_core::vote::{Phase, Vote};
 use std::sync::Arc;
 
@@ -89,7 +89,8 @@ impl Script {
                 Link { height: prev.body.height, id: prev.id() }
             },
         );
-        let payload = requests_of.iter().flat_map(|index| self.vertex(*index).body.payload.clone()).collect();
+        let requests = requests_of.iter().flat_map(|index| self.vertex(*index).body.requests().to_vec());
+        let payload = Payload::Requests(requests.collect());
         let mut vertex = Vertex { author: stage.id, height: Height(0), ts: stage.time, prev, refs, payload };
         vertex.height = height.map_or_else(|| vertex.due_height(), Height);
         if let Some(flaw) = flaw {
@@ -157,7 +158,8 @@ fn vertex(held: &[Arc<SignedVertex>], index: u32) -> &Arc<SignedVertex> {
 
 /// Makes a vertex invalid.
 fn spoil(stage: &mut Stage<'_>, vertex: &mut Vertex, flaw: VertexFlaw) {
-    let mut request = ClientRequest::clone(&vertex.payload[0]);
+    let mut requests = vertex.requests().to_vec();
+    let mut request = ClientRequest::clone(&requests[0]);
     match flaw {
         VertexFlaw::ClientSignature => request.signature = Some(Signature::new(&stage.some_digest().0[..16])),
         VertexFlaw::Author => vertex.author = ReplicaId((stage.id.0 + 1) % stage.committee().n()),
@@ -166,7 +168,8 @@ fn spoil(stage: &mut Stage<'_>, vertex: &mut Vertex, flaw: VertexFlaw) {
             request.request = Hashed::new(body);
         }
     }
-    vertex.payload[0] = Arc::new(request);
+    requests[0] = Arc::new(request);
+    vertex.payload = Payload::Requests(requests);
 }
 
 impl Adversary for Script {

@@ -13,7 +13,7 @@ use cretoai_core::request::{ClientRequest, Request};
 use cretoai_core::signature::{Signature, Statement};
 use cretoai_core::types::{Height, ReplicaId, Slot, View};
 use cretoai_core::verify::Verified;
-use cretoai_core::vertex::{Link, Vertex};
+use cretoai_core::vertex::{Link, Payload, Vertex};
 use cretoai_core::vote::{Phase, Vote};
 use std::sync::Arc;
 
@@ -124,7 +124,7 @@ impl Flooder {
             ts: stage.time,
             prev: Link { height: Height(self.height - 1), id: stage.some_digest() },
             refs: vec![],
-            payload: vec![Arc::new(ClientRequest::anonymous(request))],
+            payload: Payload::Requests(vec![Arc::new(ClientRequest::anonymous(request))]),
         };
         Message::Vertex(stage.vertex(vertex))
     }
@@ -153,11 +153,27 @@ impl Adversary for Flooder {
 pub(super) struct Replayer {
     per_mille: u32,
     delay: u64,
+    memory: usize,
+    /// Messages of any time, in no order.
+    remembered: Vec<Message>,
 }
 
 impl Replayer {
-    pub(super) fn new(per_mille: u32, delay_us: u64) -> Self {
-        Self { per_mille, delay: delay_us.saturating_mul(1000) }
+    pub(super) fn new(per_mille: u32, delay_us: u64, memory: u32) -> Self {
+        let memory = usize::try_from(memory).expect("not that much");
+        Self { per_mille, delay: delay_us.saturating_mul(1000), memory, remembered: Vec::new() }
+    }
+
+    /// Says something of long ago to somebody, who may have said it himself, and remembers what it just heard.
+    fn reminisce(&mut self, stage: &mut Stage<'_>, message: &Message) {
+        if self.remembered.len() < self.memory {
+            self.remembered.push(message.clone());
+            return;
+        }
+        let to = singleton(ReplicaId(u16::try_from(stage.rng.below(stage.committee().n().into())).expect("below n")));
+        let at = stage.rng.index(self.memory);
+        let old = std::mem::replace(&mut self.remembered[at], message.clone());
+        stage.say(to, old);
     }
 }
 
@@ -166,6 +182,9 @@ impl Adversary for Replayer {
         if stage.rng.chance(self.per_mille) {
             let (to, delay) = (stage.some_others(), stage.rng.below(self.delay + 1));
             stage.say_later(to, delay, message.get().clone());
+            if self.memory > 0 {
+                self.reminisce(stage, message.get());
+            }
         }
         u32::MAX
     }

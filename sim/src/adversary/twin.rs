@@ -1,6 +1,8 @@
 //! Two complete replicas with one key, each connected to a part of the others (after Bano et al., "Twins").
 
 use super::{Adversary, Stage, whole};
+use crate::meta::Meta;
+use crate::plan::Kind;
 use crate::rules::set_or_all;
 use cretoai_core::committee::{ReplicaSet, singleton};
 use cretoai_core::message::Message;
@@ -65,5 +67,43 @@ impl Adversary for Twin {
 
     fn wakes(&mut self, stage: &mut Stage<'_>) {
         self.divide(stage);
+    }
+}
+
+/// Two replicas with one key, each connected to others view by view.
+#[derive(Debug)]
+pub(super) struct TwinByView {
+    sides: Vec<[ReplicaSet; 2]>,
+}
+
+impl TwinByView {
+    pub(super) fn new(by_view: &[[Vec<u16>; 2]]) -> Self {
+        let set = |list: &Vec<u16>| list.iter().fold(0, |set, id| set | 1 << id);
+        Self { sides: by_view.iter().map(|sides| sides.each_ref().map(set)).collect() }
+    }
+
+    /// Who is connected to one of the two in messages like this one.
+    fn side(&self, puppet: usize, message: &Message) -> ReplicaSet {
+        let meta = Meta::of(message);
+        // STATUS says in which view its sender is, and belongs to none.
+        let view = meta.view.filter(|_| meta.kind != Kind::Status);
+        let sides = view.and_then(|view| self.sides.get(usize::try_from(view).ok()?));
+        sides.map_or(ReplicaSet::MAX, |sides| sides[puppet])
+    }
+}
+
+impl Adversary for TwinByView {
+    fn puppets(&self) -> usize {
+        2
+    }
+
+    fn receives(&mut self, _stage: &mut Stage<'_>, from: ReplicaId, message: &Verified<Message>) -> u32 {
+        let hears = |puppet| u32::from(self.side(puppet, message.get()) & singleton(from) != 0) << puppet;
+        hears(0) | hears(1)
+    }
+
+    fn sends(&mut self, stage: &mut Stage<'_>, puppet: usize, envelope: Envelope) {
+        let side = self.side(puppet, &envelope.message);
+        stage.say(whole(envelope.to) & side, envelope.message);
     }
 }

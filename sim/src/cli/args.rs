@@ -26,6 +26,9 @@ pub(super) enum Command {
         /// The seed; the scenario's own, or 1, when absent
         #[arg(long)]
         seed: Option<u64>,
+        /// Write what the honest replicas can prove at the end to this file, for `verify`
+        #[arg(long, value_name = "FILE")]
+        bundle: Option<PathBuf>,
     },
     /// Run scenarios with many seeds, on all cores
     Campaign(CampaignArguments),
@@ -40,8 +43,24 @@ pub(super) enum Command {
         #[arg(long)]
         replica: Option<u16>,
     },
+    /// Make a failure smaller: as few replicas, faults, operations and messages as it takes to fail in the same way
+    Shrink {
+        /// A failure file
+        failure: String,
+        /// Where the smaller one goes; beside it, with `-shrunk` in its name, when absent
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
     /// List the library of scenarios
     Scenarios,
+    /// Check a bundle of proof: whom its evidence convicts, and what its certificates decide
+    Verify {
+        /// A file that `run --bundle` or a replica wrote
+        bundle: PathBuf,
+        /// The seed of the run, without which nobody can check simulated signatures
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Show the first event in which two runs differ
     Diff {
         /// A failure file, SCENARIO:SEED, or SCENARIO

@@ -23,6 +23,9 @@ pub(super) fn plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
         row(out, "Byzantine", &format!("r{} {}", entry.replica, behaviour(&entry.behaviour)))?;
     }
     row(out, "faults", &faults(plan))?;
+    if let Some(transcript) = &plan.transcript {
+        row(out, "transcript", &format!("{}; nothing else arrives", count(transcript.steps.len() as u64, "step")))?;
+    }
     row(out, "course", &course(plan))
 }
 

@@ -25,6 +25,11 @@ impl<S: TraceSink> TraceSink for Shared<S> {
 }
 
 impl Simulator {
+    /// The world that it uses.
+    pub(super) fn world(&mut self) -> &mut World {
+        &mut self.world
+    }
+
     /// Runs a plan.
     pub(super) fn run(&mut self, plan: &Plan) -> RunReport {
         self.world.run(plan)

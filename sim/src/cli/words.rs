@@ -116,7 +116,13 @@ pub(super) fn behaviour(behaviour: &Behaviour) -> String {
         }
         Behaviour::Mutator { per_mille, .. } => format!("mutates {} of its messages", per_cent(*per_mille)),
         Behaviour::Delayer { delay_us, .. } => format!("delays what it sends by {}", span_us(*delay_us)),
-        Behaviour::Censor { authors } => format!("censors {}", replicas(authors)),
+        Behaviour::Censor { authors, clients } if clients.is_empty() => format!("censors {}", replicas(authors)),
+        Behaviour::SlowPrimary { pause_us } => format!("proposes once in {}, as primary", span_us(*pause_us)),
+        Behaviour::CheckpointLiar { lie } => format!("lies about checkpoints: {}", name_of(lie)),
+        Behaviour::TransferLiar { lie } => format!("serves wrong states: {}", name_of(lie)),
+        Behaviour::SmallScope { mutations } => {
+            format!("says {} a little different", count(mutations.len() as u64, "message"))
+        }
         Behaviour::NewViewLiar { lie } => format!("lies in its NEW-VIEWs: {}", name_of(lie)),
         Behaviour::ViewChangeLiar { lie } => format!("lies in its VIEW-CHANGEs: {}", name_of(lie)),
         Behaviour::DagLiar { per_mille } => format!("lies in {} of its vertices", per_cent(*per_mille)),
@@ -147,6 +153,6 @@ mod tests {
         assert_eq!(fault(&partition), "partition: r0 r1 | r2");
         assert_eq!(fault(&Fault::Cut { from: vec![], to: vec![3] }), "links cut: from all to r3");
         assert_eq!(behaviour(&Behaviour::DoubleVoter), "double voter");
-        assert_eq!(name_of(&Behaviour::Censor { authors: vec![1] }), "censor");
+        assert_eq!(name_of(&Behaviour::Censor { authors: vec![1], clients: vec![] }), "censor");
     }
 }

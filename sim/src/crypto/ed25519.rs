@@ -80,9 +80,13 @@ impl SignatureVerifier for Glasses {
     }
 }
 
+/// A public key from its bytes.
+pub(super) fn public(bytes: &[u8]) -> Option<VerifyingKey> {
+    VerifyingKey::from_bytes(bytes.try_into().ok()?).ok()
+}
+
 /// Whether an Ed25519 caller signed a request. Callers use it beside every scheme of replicas that is real.
 pub(super) fn verify_caller(caller: &Caller, id: RequestId, signature: &Signature) -> bool {
-    let key = <[u8; 32]>::try_from(caller.key.0.as_slice()).ok();
-    let key = key.and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok());
+    let key = public(&caller.key.0);
     caller.scheme == Scheme::Ed25519 && key.is_some_and(|key| is_right(&key, &id.0, signature))
 }

@@ -78,6 +78,11 @@ impl Glasses {
     }
 }
 
+/// A public key from its bytes.
+pub(super) fn public(bytes: &[u8]) -> Option<PublicKey> {
+    PublicKey::try_from_bytes(bytes.try_into().ok()?).ok()
+}
+
 impl SignatureVerifier for Glasses {
     fn verify(&self, signer: ReplicaId, statement: Statement<'_>, signature: &Signature) -> bool {
         let (Some(key), Ok(signature)) = (self.keys.get(signer.index()), signature.bytes().try_into()) else {

@@ -42,6 +42,11 @@ impl<T> Recent<T> {
         self.place(digest).map(|place| &self.bodies[place])
     }
 
+    /// Whether it was on some disk so long ago that nobody knows on whose.
+    fn has_forgotten(&self, digest: &Digest) -> bool {
+        self.numbers.get(digest).is_some_and(|number| number < self.first)
+    }
+
     /// It is on a replica's disk.
     fn record(&mut self, id: ReplicaId, digest: &Digest, content: &Arc<T>) {
         if let Some(place) = self.place(digest) {
@@ -69,7 +74,8 @@ pub(super) struct Bodies {
 
 impl Bodies {
     pub(super) fn new(chain: &Chain) -> Self {
-        // Nobody votes for or executes what lies further behind.
+        // Nobody executes what lies further behind, and only who was cut off votes for it: in a view that others were
+        // long in.
         let slots = usize::try_from(2 * (chain.window() + 2 * chain.checkpoint_interval())).expect("small");
         Self {
             vertices: Recent::new(slots * chain.max_batch()),
@@ -97,6 +103,16 @@ impl Bodies {
         self.batches.get(digest)
     }
 
+    /// Whether a batch was on some disk so long ago that nobody knows on whose.
+    pub(super) fn has_forgotten_batch(&self, digest: &Digest) -> bool {
+        self.batches.has_forgotten(digest)
+    }
+
+    /// Whether a vertex was on some disk so long ago that nobody knows on whose.
+    pub(super) fn has_forgotten_vertex(&self, id: &Digest) -> bool {
+        self.vertices.has_forgotten(id)
+    }
+
     /// The primary of a view proposed this.
     pub(super) fn propose(&mut self, digest: &Digest) {
         self.proposed.insert(digest, 0);
@@ -105,5 +121,22 @@ impl Bodies {
     /// Whether the primary of some view proposed this.
     pub(super) fn is_proposed(&self, digest: &Digest) -> bool {
         self.proposed.get(digest).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forgotten_is_told_apart_from_what_nobody_had() {
+        let mut recent = Recent::new(2);
+        let digest = |byte| Digest([byte; 32]);
+        for byte in 1..=3 {
+            recent.record(ReplicaId(0), &digest(byte), &Arc::new(byte));
+        }
+        assert!(recent.get(&digest(1)).is_none() && recent.has_forgotten(&digest(1)));
+        assert!(recent.get(&digest(2)).is_some() && !recent.has_forgotten(&digest(2)));
+        assert!(recent.get(&digest(4)).is_none() && !recent.has_forgotten(&digest(4)));
     }
 }

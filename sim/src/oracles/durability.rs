@@ -133,14 +133,15 @@ impl OnDisk {
 
 /// A vote is on the disk: the batch it is for and all vertices must be, too.
 fn bodies_first(id: ReplicaId, slot: Slot, digest: Digest, bodies: &Bodies) -> Finding {
-    if digest == NULL_BATCH {
+    if digest == NULL_BATCH || bodies.has_forgotten_batch(&digest) {
         return Ok(());
     }
     let is_here = |durable: u128| durable >> id.0 & 1 == 1;
     let Some(batch) = bodies.batch(&digest).filter(|batch| is_here(batch.durable)) else {
         return Err(format!("{id} recorded a vote for {digest:?} in {slot} before the batch itself"));
     };
-    let missing = |vertex: &&Digest| !bodies.vertex(vertex).is_some_and(|vertex| is_here(vertex.durable));
+    let is_held = |vertex: &Digest| bodies.vertex(vertex).is_some_and(|vertex| is_here(vertex.durable));
+    let missing = |vertex: &&Digest| !is_held(vertex) && !bodies.has_forgotten_vertex(vertex);
     match batch.content.vertices.iter().find(missing) {
         Some(vertex) => Err(format!("{id} recorded a vote for {slot} before vertex {vertex:?}, which the batch lists")),
         None => Ok(()),

@@ -1,10 +1,11 @@
 //! O4: nothing that a correct replica releases is evidence against it (`docs/protocol.md` O4, X2).
 //!
-//! The predicates are written anew here: an error in the protocol's own would blind an oracle that used them.
+//! The predicates are written anew, here and in `audit`: an error in the protocol's own would blind an oracle that used
+//! them.
 
 use super::Finding;
 use super::votes::VoteTable;
-use cretoai_core::certificate::Claim;
+use crate::audit::{follows, well_formed};
 use cretoai_core::config::Chain;
 use cretoai_core::hash::Digest;
 use cretoai_core::message::{Message, NewView, NewViewMessage, Signed, ViewChange};
@@ -126,55 +127,4 @@ impl Said {
         self.new_views.insert(body.view, body.clone());
         follows(message, chain).map_err(|what| format!("a NEW-VIEW for {} in which {what} (E7)", body.view))
     }
-}
-
-/// docs/protocol.md V4.
-fn well_formed(body: &ViewChange, chain: &Chain) -> Result<(), &'static str> {
-    let inside = |claim: &Claim| body.stable < claim.slot && claim.slot <= body.stable.plus(chain.window());
-    let claims = || body.prepared.iter().chain(&body.voted);
-    if !body.stable.is_checkpoint(chain.checkpoint_interval()) {
-        return Err("a stable slot that is no checkpoint");
-    }
-    if !claims().all(inside) {
-        return Err("a claim outside its window");
-    }
-    if !claims().all(|claim| claim.view < body.view) {
-        return Err("a claim of its own view or a later one");
-    }
-    let voted = |claim: &Claim| body.voted.iter().any(|vote| vote.slot == claim.slot && claim.view <= vote.view);
-    if !body.prepared.iter().all(voted) {
-        return Err("something prepared that it did not vote for");
-    }
-    Ok(())
-}
-
-/// docs/protocol.md V12, V13: the choice recomputed from the VIEW-CHANGEs, without their certificates.
-fn follows(message: &NewViewMessage, chain: &Chain) -> Result<(), &'static str> {
-    let body = &message.signed.body;
-    let bodies = &message.view_changes;
-    let ids: Vec<Digest> = bodies.iter().map(|signed| signed.id()).collect();
-    if ids != body.view_changes || !bodies.windows(2).all(|pair| pair[0].signer < pair[1].signer) {
-        return Err("the VIEW-CHANGEs are not those that it names, in order");
-    }
-    if bodies.len() != usize::from(chain.committee.quorum()) {
-        return Err("the VIEW-CHANGEs are not a quorum");
-    }
-    if !bodies.iter().all(|signed| signed.body.view == body.view && well_formed(&signed.body, chain).is_ok()) {
-        return Err("a VIEW-CHANGE is not valid for it");
-    }
-    if bodies.iter().map(|signed| signed.body.stable).max() != Some(body.stable) {
-        return Err("the stable slot is not the highest");
-    }
-    let claims = || bodies.iter().flat_map(|signed| &signed.body.prepared).filter(|claim| body.stable < claim.slot);
-    let end = claims().map(|claim| claim.slot).max().unwrap_or(body.stable);
-    let mut due = body.stable;
-    for (slot, digest) in &body.proposals {
-        due = due.next();
-        let best = claims().filter(|claim| claim.slot == *slot).max_by_key(|claim| claim.view);
-        let chosen = best.map_or(cretoai_core::batch::NULL_BATCH, |claim| claim.digest);
-        if *slot != due || *digest != chosen {
-            return Err("a proposal does not follow from the claims");
-        }
-    }
-    if due == end { Ok(()) } else { Err("the proposals end too early or too late") }
 }

@@ -2,6 +2,7 @@
 
 use super::Finding;
 use cretoai_core::config::Chain;
+use cretoai_core::evidence::MAX_PIECES;
 use cretoai_core::replica::Footprint;
 use cretoai_core::types::ReplicaId;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ impl Memory {
             queued_requests: usize::MAX,
             executing: ring,
             seen_requests: size(chain.genesis.limits.seen_requests),
+            evidence: n * MAX_PIECES,
         };
         Self { limit, peak: 0 }
     }
@@ -48,6 +50,7 @@ impl Memory {
             ("things to fetch", holds.fetches, limit.fetches),
             ("slots in execution", holds.executing, limit.executing),
             ("remembered requests", holds.seen_requests, limit.seen_requests),
+            ("pieces of evidence", holds.evidence, limit.evidence),
         ];
         let total = holds.votes + holds.batches + holds.checkpoints + holds.view_changes + holds.unlisted_vertices;
         self.peak = self.peak.max(total as u64);

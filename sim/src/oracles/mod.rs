@@ -3,7 +3,7 @@
 //! They judge correct replicas over all their incarnations, by what became durable and what was released. Each
 //! looks only at what the last step touched.
 
-mod accusation;
+mod accountability;
 mod agreement;
 mod bodies;
 mod certificates;
@@ -20,6 +20,7 @@ mod votes;
 
 pub use liveness::{Bound, Liveness};
 
+use crate::audit::Auditor;
 use crate::disk::Snapshot;
 use crate::facts::Facts;
 use crate::observe::State;
@@ -27,11 +28,12 @@ use crate::workload::Clients;
 use cretoai_core::bytes::Bytes;
 use cretoai_core::committee::ReplicaSet;
 use cretoai_core::config::Chain;
+use cretoai_core::hash::Digest;
+use cretoai_core::ledger::Standings;
 use cretoai_core::message::{Message, Signed};
 use cretoai_core::outbox::Execution;
 use cretoai_core::record::Record;
 use cretoai_core::replica::Footprint;
-use cretoai_core::reply::Reply;
 use cretoai_core::signature::SignatureVerifier;
 use cretoai_core::types::{ReplicaId, Slot};
 use cretoai_core::vote::Vote;
@@ -65,6 +67,7 @@ pub struct Oracles {
     monotone: monotone::Monotone,
     certificates: certificates::Certificates,
     prepared: prepared::Prepared,
+    accountability: accountability::Accountability,
     /// The watch for progress.
     pub liveness: Liveness,
 }
@@ -80,6 +83,7 @@ impl Oracles {
     ) -> Self {
         let numbers = without.iter().filter_map(|name| name.strip_prefix('O')?.parse::<u32>().ok());
         let n = chain.committee.n();
+        let auditor = Auditor::new(Arc::clone(chain), Arc::clone(verifier));
         Self {
             off: numbers.fold(0, |set, number| set | 1 << number.min(31)),
             honest,
@@ -92,8 +96,9 @@ impl Oracles {
             state: state::StateOracle::default(),
             memory: memory::Memory::new(chain),
             monotone: monotone::Monotone::new(n),
-            certificates: certificates::Certificates::new(chain, verifier),
+            certificates: certificates::Certificates::new(&auditor, n),
             prepared: prepared::Prepared::default(),
+            accountability: accountability::Accountability::new(auditor, honest, n),
             liveness: Liveness::default(),
         }
     }
@@ -129,14 +134,29 @@ impl Oracles {
         let certificate = self.certificates.check(id, record);
         self.judge(9, certificate);
         match record {
-            Record::Committed(certificate) => self.judge(1, agreement::decided(id, &certificate.claim, facts)),
+            Record::Committed(certificate) => {
+                let fork = self.accountability.decided(certificate);
+                let mut finding = agreement::decided(id, &certificate.claim, facts);
+                if let Some(fork) = fork {
+                    self.judge(15, fork.finding);
+                    finding = finding.map_err(|sentence| format!("{sentence}; {}", fork.blame));
+                }
+                self.judge(1, finding);
+            }
+            Record::NewViewInstalled(message) => self.accountability.installed(message),
             Record::Prepared(certificate) => {
                 let finding = self.prepared.hold(id, &certificate.claim);
                 self.judge(14, finding);
             }
-            Record::Halted(halt) => self.judge(1, Err(format!("{id} found proof of more than f faults: {halt:?}"))),
+            Record::Halted(halt) => {
+                let finding = self.accountability.halted(id, *halt);
+                if finding.is_ok() {
+                    self.liveness.end();
+                }
+                self.judge(1, finding);
+            }
             Record::Stable(proof) => self.order.certified(id, proof.vote),
-            Record::Evidence(evidence) => self.judge(11, accusation::stored(id, evidence, self.honest)),
+            Record::Evidence(evidence) => self.judge(11, self.accountability.stored(id, evidence)),
             _ => {}
         }
     }
@@ -178,9 +198,9 @@ impl Oracles {
         self.judge(2, finding);
     }
 
-    /// A correct replica answers.
-    pub fn replied(&mut self, id: ReplicaId, reply: &Reply) {
-        let finding = self.durability.executes(id, reply.signed.body.slot);
+    /// A correct replica answers a slot.
+    pub fn replied(&mut self, id: ReplicaId, slot: Slot) {
+        let finding = self.durability.executes(id, slot);
         self.judge(5, finding);
     }
 
@@ -192,10 +212,15 @@ impl Oracles {
 
     /// A correct replica took over a state.
     pub fn restored(&mut self, id: ReplicaId, snapshot: &Snapshot) {
-        let finding = self.order.restored(id, snapshot);
-        self.judge(2, finding);
+        self.installed(id, snapshot.core.slot, snapshot.core.manifest(snapshot.hashes.clone()).state());
         let finding = self.state.restored(id, snapshot);
         self.judge(6, finding);
+    }
+
+    /// A correct replica took over a state, of which no more is known than its digest.
+    pub fn installed(&mut self, id: ReplicaId, slot: Slot, state: Digest) {
+        let finding = self.order.restored(id, slot, state);
+        self.judge(2, finding);
     }
 
     /// A correct replica took a step. Its state before, if that was another.
@@ -204,6 +229,12 @@ impl Oracles {
         let (before, finding) = self.monotone.stepped(id, state)?;
         self.judge(8, finding);
         Some(before)
+    }
+
+    /// A correct replica executed something while somebody is proven faulty.
+    pub fn standings(&mut self, id: ReplicaId, standings: &Standings) {
+        let finding = self.accountability.standings(id, standings);
+        self.judge(11, finding);
     }
 
     /// A correct replica came back from its disk, with the state after a slot.

@@ -2,7 +2,6 @@
 
 use super::{Finding, agreement};
 use crate::crypto::mix;
-use crate::disk::Snapshot;
 use crate::facts::Facts;
 use crate::workload::Clients;
 use cretoai_core::batch::NULL_BATCH;
@@ -51,7 +50,7 @@ impl Order {
                     facts.executed.push(number);
                     clients.executed(number, execution.slot.0).map(Slot)
                 }
-                None => self.foreign.insert(id, execution.slot).filter(|slot| *slot != execution.slot),
+                None => self.foreign.insert(id, execution.slot),
             };
             if let Some(before) = before {
                 finding = Err(format!("request {id:?} executes in {}, and executed in {before}", execution.slot));
@@ -80,10 +79,8 @@ impl Order {
     }
 
     /// A replica leaves out slots because it took over a state, which must be certified.
-    pub(super) fn restored(&mut self, id: ReplicaId, snapshot: &Snapshot) -> Finding {
-        let slot = snapshot.core.slot;
+    pub(super) fn restored(&mut self, id: ReplicaId, slot: Slot, state: Digest) -> Finding {
         self.last[id.index()] = slot;
-        let state = snapshot.core.manifest(snapshot.hashes.clone()).state();
         match self.certified.get(&(id, slot)) {
             Some(certified) if *certified == state => Ok(()),
             Some(certified) => {
@@ -136,6 +133,8 @@ pub(super) fn results(id: ReplicaId, slot: Slot, results: &[Bytes], facts: &mut 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cretoai_core::request::{ClientRequest, Request};
+    use std::sync::Arc;
 
     fn judged(decided: Option<Digest>, at: u64) -> Finding {
         let mut facts = Facts::default();
@@ -151,5 +150,25 @@ mod tests {
         let batch = Some(Digest([7; 32]));
         let verdicts = [4, 5, 6].map(|at| [judged(batch, at).is_ok(), judged(Some(NULL_BATCH), at).is_ok()]);
         assert_eq!(verdicts, [[false, false], [false, true], [true, false]]);
+    }
+
+    #[test]
+    fn a_request_that_no_client_made_executes_once_too_within_a_slot_and_over_slots() {
+        let request = |nonce| {
+            let (chain_id, expires) = (Digest([0; 32]), Instant(9));
+            let request = Request { chain_id, expires, nonce: [nonce; 16], caller: None, op: Bytes(Vec::new()) };
+            Arc::new(ClientRequest::anonymous(request))
+        };
+        for (slots, is_right) in
+            [(vec![vec![1, 2], vec![3]], true), (vec![vec![1, 1]], false), (vec![vec![1], vec![1]], false)]
+        {
+            let (mut order, mut facts, mut clients) = (Order::new(4), Facts::default(), Clients::new(0, 2));
+            let finding = slots.iter().zip(1..).try_for_each(|(nonces, slot)| {
+                let requests = nonces.iter().map(|nonce| request(*nonce)).collect();
+                let execution = Execution { slot: Slot(slot), time: Instant(slot), requests, listed: vec![] };
+                order.first(&execution, &mut facts, &mut clients)
+            });
+            assert_eq!(finding.is_ok(), is_right, "{slots:?}: {finding:?}");
+        }
     }
 }

@@ -55,7 +55,7 @@ impl Validity {
         }
         for request in &execution.requests {
             let id = request.id();
-            let carriers = vertices.iter().filter(|vertex| vertex.body.payload.iter().any(|other| other.id() == id));
+            let carriers = vertices.iter().filter(|vertex| vertex.body.requests().iter().any(|other| other.id() == id));
             let is_signed = |vertex: &&&Arc<_>| {
                 let vertex: &cretoai_core::vertex::SignedVertex = vertex;
                 self.signatures.verify(vertex.body.author, Statement::Vertex(vertex.id()), &vertex.signature)

@@ -48,6 +48,10 @@ pub enum Behaviour {
         /// How often one of the others is connected to both.
         #[serde(default)]
         both_per_mille: u32,
+        /// Who is connected to each of the two in messages of a view, view by view from 0 on; those of later views,
+        /// and of none, both hear and both say to all. Replaces all of the above when not empty.
+        #[serde(default)]
+        by_view: Vec<[Vec<u16>; 2]>,
     },
     /// What it sends leaves late.
     Delayer {
@@ -71,6 +75,16 @@ pub enum Behaviour {
         #[serde(default)]
         kinds: Vec<Kind>,
     },
+    /// What it says in some phases says one view or slot more or less, or another digest.
+    SmallScope {
+        /// In which, and to whom.
+        mutations: Vec<Mutation>,
+    },
+    /// As primary it proposes as rarely as it can.
+    SlowPrimary {
+        /// How long after one proposal the next one leaves at the earliest.
+        pause_us: u64,
+    },
     /// It keeps messages from some replicas.
     Withholder {
         /// Of these kinds; of all when empty.
@@ -80,10 +94,14 @@ pub enum Behaviour {
         #[serde(default)]
         from: Vec<u16>,
     },
-    /// It takes no notice of what some authors make, and never proposes it.
+    /// It takes no notice of what some authors make and of what some clients ask for, and never proposes it.
     Censor {
         /// Which authors.
+        #[serde(default)]
         authors: Vec<u16>,
+        /// Which clients.
+        #[serde(default)]
+        clients: Vec<u32>,
     },
     /// Its proposals claim another time.
     TimeLiar {
@@ -100,6 +118,16 @@ pub enum Behaviour {
     ViewChangeLiar {
         /// How.
         lie: ViewChangeLie,
+    },
+    /// Its CHECKPOINTs and proofs of stable checkpoints are wrong.
+    CheckpointLiar {
+        /// How.
+        lie: CheckpointLie,
+    },
+    /// Whoever asks it for a state gets a wrong one.
+    TransferLiar {
+        /// How.
+        lie: TransferLie,
     },
     /// It sends VIEW-CHANGEs and NEW-VIEWs for view after view, up to the largest there is.
     ViewSpammer {
@@ -126,6 +154,10 @@ pub enum Behaviour {
         per_mille: u32,
         /// How much later at the most.
         delay_us: u64,
+        /// How many of them it remembers, and says at any later time to anyone, those who said them included; none
+        /// when 0.
+        #[serde(default)]
+        memory: u32,
     },
     /// It signs its votes many times over, with different bytes where the scheme has them, and other statements'
     /// signatures and signers that do not exist.
@@ -138,10 +170,20 @@ pub enum Behaviour {
         /// How many of its vertices.
         per_mille: u32,
     },
+    /// It makes vertices of evidence that proves nothing: forged, misread, or of another chain.
+    FalseAccuser {
+        /// How often.
+        period_us: u64,
+    },
     /// It runs with an empty memory and disk after each of these moments: an honest program with a lost disk.
     Amnesiac {
         /// When it loses everything.
         at_us: Vec<u64>,
+    },
+    /// An adversary that a program of yours has given to its worlds; the command line has none.
+    Own {
+        /// Its name there.
+        name: String,
     },
     /// It says exactly this, and otherwise listens.
     Script {
@@ -168,6 +210,8 @@ pub enum NewViewLie {
     OtherDigest,
     /// A claimed slot is NULL in `O`.
     Nullify,
+    /// `O` has what is claimed of a slot in the lowest view, and not in the highest.
+    LowestView,
     /// `h*` is higher than any.
     WrongStable,
     /// A VIEW-CHANGE too few, and one of the others twice.
@@ -206,6 +250,10 @@ pub enum ViewChangeLie {
     InventForged,
     /// It claims nothing.
     Forget,
+    /// It leaves out one of the slots that it was prepared for, and voted for.
+    OmitSlot,
+    /// It claims what was prepared in the lowest view that it knows a certificate of.
+    BackDate,
     /// Two different bodies, one to each half.
     Two,
     /// An entry lies outside the window.
@@ -338,4 +386,55 @@ pub enum VertexFlaw {
     Author,
     /// It is larger than a vertex may be.
     Size,
+}
+
+/// Something said a little wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mutation {
+    /// What kind of message.
+    pub kind: Kind,
+    /// Of which view; of any when absent.
+    #[serde(default)]
+    pub view: Option<u64>,
+    /// About which slot; about any, or none, when absent.
+    #[serde(default)]
+    pub slot: Option<u64>,
+    /// To whom; to all others when empty.
+    #[serde(default)]
+    pub to: Vec<u16>,
+}
+
+/// How a CHECKPOINT is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckpointLie {
+    /// A state that is nobody's.
+    OtherState,
+    /// Two states, one to each half.
+    Two,
+    /// The state of one checkpoint is said to be that of the next.
+    Early,
+    /// A proof that one vote is all it takes.
+    ThinProof,
+    /// A proof of its own vote, as often as it takes.
+    RepeatedProof,
+    /// It is never said.
+    Withhold,
+}
+
+/// How a state that is served is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransferLie {
+    /// One bit of each chunk is another.
+    FlippedChunk,
+    /// Chunks are cut off.
+    ShortChunk,
+    /// The list of chunks names others.
+    OtherManifest,
+    /// The list of chunks is longer than it should be.
+    LongManifest,
+    /// It never answers.
+    Withhold,
 }

@@ -123,6 +123,16 @@ pub enum Expectation {
     },
     /// No honest replica stored any evidence.
     NoEvidence,
+    /// What a replica's standing is, in thousandths, as they have executed it.
+    Standing {
+        /// Whose.
+        of: u16,
+        /// How much.
+        thousandths: u16,
+        /// By whom.
+        #[serde(default)]
+        replicas: Vec<u16>,
+    },
     /// From proposal to execution every slot in a range took exactly so many one-way delays at every replica.
     FinalityDelays {
         /// From this slot.

@@ -46,11 +46,18 @@ fn byzantine(plan: &Plan, allow_more_than_f: bool) -> Result<(), LoadError> {
             return Err(error.remedy("give each replica one behaviour"));
         }
     }
+    let own = plan.byzantine.iter().position(|entry| matches!(entry.behaviour, Behaviour::Own { .. }));
+    if let Some(at) = own {
+        let key = format!("plan.byzantine[{at}].behaviour.own");
+        let error =
+            LoadError::at(key, None, "only a program that uses the simulator as a library has such adversaries");
+        return Err(error.remedy("give it to a `Trial` there, or choose another behaviour"));
+    }
     let robbed = |fault: &Fault| match fault {
         Fault::Wipe { replica } | Fault::RotEnd { replica } => Some(*replica),
         _ => None,
     };
-    listed.extend(all_faults(plan).filter_map(|(_, fault)| robbed(fault)));
+    listed.extend(plan.all_faults().filter_map(robbed));
     let f = Committee::intolerant(plan.n).map_or(0, Committee::f);
     if allow_more_than_f || listed.len() <= usize::from(f) {
         return Ok(());

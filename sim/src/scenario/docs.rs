@@ -2,15 +2,16 @@
 //!
 //! Which keys and names there are is read off the decoder's own complaints about one that does not exist.
 
-use super::parse::Values;
+use super::parse::{Swarm, Values};
 use super::ranges::{Range, range_of};
 use super::{LoadError, Scenario};
 use crate::plan::{
-    Behaviour, Boundary, Byzantine, Calm, Clock, Condition, Cpu, CrashPoint, Crypto, Disk, Entry, Expectation, Fault,
-    Kind, Latency, Link, LinkOverride, Load, MessageRule, Metric, Network, NewViewLie, Phases, Plan, Regions,
-    RuleAction, ScriptAction, ScriptBatch, ScriptStep, SlotContent, Submit, TimedFault, TimeoutPlan, TimeoutsOf,
-    Trigger, VertexFlaw, ViewChangeLie, Workload,
+    Behaviour, Boundary, Byzantine, Calm, CheckpointLie, Clock, Condition, Cpu, CrashPoint, Crypto, Disk, Entry,
+    Expectation, Fault, Kind, Latency, Link, LinkOverride, Load, MessageRule, Metric, Mutation, Network, NewViewLie,
+    Phases, Plan, Regions, RuleAction, ScriptAction, ScriptBatch, ScriptStep, SlotContent, Submit, TimedFault,
+    TimeoutPlan, TimeoutsOf, TransferLie, Trigger, VertexFlaw, ViewChangeLie, Workload,
 };
+use crate::strategy::Strategy;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -72,6 +73,7 @@ fn table_with_defaults<T: DeserializeOwned + Serialize + Default>(heading: &'sta
 fn tables() -> Vec<Table> {
     vec![
         table::<Values>("The file"),
+        table_with_defaults::<Swarm>("[swarm]"),
         table_with_defaults::<Plan>("[plan]"),
         table_with_defaults::<TimeoutPlan>("[plan.timeouts]"),
         table::<TimeoutsOf>("[[plan.timeouts_of]]"),
@@ -89,6 +91,7 @@ fn tables() -> Vec<Table> {
         table::<CrashPoint>("[[plan.crash_points]]"),
         table_with_defaults::<MessageRule>("[[plan.rules]]"),
         table::<Byzantine>("[[plan.byzantine]]"),
+        table::<Mutation>("[[plan.byzantine.behaviour.small-scope.mutations]]"),
         table::<ScriptStep>("[[plan.byzantine.behaviour.script.steps]]"),
         table::<ScriptBatch>("[[plan.byzantine.behaviour.script.batches]]"),
         table_with_defaults::<Phases>("[plan.phases]"),
@@ -116,6 +119,7 @@ fn choice<T: DeserializeOwned>(heading: &'static str, place: &'static str) -> Ch
 /// `@` is where the example goes.
 fn choices() -> Vec<Choice> {
     vec![
+        choice::<Strategy>("Values of `strategy", "[swarm] strategy = @"),
         choice::<Crypto>("Values of `crypto", "[plan] crypto = @"),
         choice::<Latency>("Values of `latency", "[plan.network.default] latency = @"),
         choice::<Load>("Values of `load", "[plan.workload] load = @"),
@@ -133,6 +137,14 @@ fn choices() -> Vec<Choice> {
         choice::<ViewChangeLie>(
             "Values of `lie` of a `view-change-liar",
             "[[plan.byzantine]] behaviour = { view-change-liar = { lie = @ } }",
+        ),
+        choice::<CheckpointLie>(
+            "Values of `lie` of a `checkpoint-liar",
+            "[[plan.byzantine]] behaviour = { checkpoint-liar = { lie = @ } }",
+        ),
+        choice::<TransferLie>(
+            "Values of `lie` of a `transfer-liar",
+            "[[plan.byzantine]] behaviour = { transfer-liar = { lie = @ } }",
         ),
         choice::<ScriptAction>("Values of `say", "[[plan.byzantine.behaviour.script.steps]] say = @"),
         choice::<VertexFlaw>(
@@ -176,6 +188,7 @@ const BESIDE: &[(&str, &str)] = &[
     ("[[plan.triggers]]", "when = { installed = { view = 1 } }\nthen = []"),
     ("[[plan.crash_points]]", "replica = 0\nat = \"after-send\"\nnth = 1"),
     ("[[plan.byzantine]]", "replica = 0\nbehaviour = \"silent\""),
+    ("[[plan.byzantine.behaviour.small-scope.mutations]]", "kind = \"commit\""),
     ("[[plan.byzantine.behaviour.script.steps]]", "at_us = 0\nsay = { vertex = { vertex = 0 } }"),
     ("[[plan.byzantine.behaviour.script.batches]]", "name = \"a\"\nvertices = []"),
 ];
@@ -186,7 +199,13 @@ fn try_example(heading: &str, example: &str) -> Result<(), LoadError> {
     let mut values: toml::Table = toml::from_str(beside).unwrap();
     values.extend(toml::from_str::<toml::Table>(example).unwrap_or_else(|error| panic!("{example}: {error}")));
     let mut file: toml::Table = toml::from_str(AROUND).unwrap();
-    if let Some(list) = heading.strip_prefix("[[plan.byzantine.behaviour.script.") {
+    if heading == "[[plan.byzantine.behaviour.small-scope.mutations]]" {
+        let mutations = toml::Value::Array(vec![toml::Value::Table(values)]);
+        let small_scope = toml::Table::from_iter([("mutations".to_owned(), mutations)]);
+        let behaviour = toml::Table::from_iter([("small-scope".to_owned(), toml::Value::Table(small_scope))]);
+        let entry = [("replica".to_owned(), 0.into()), ("behaviour".to_owned(), toml::Value::Table(behaviour))];
+        put(&mut file, "[[plan.byzantine]]", toml::Table::from_iter(entry));
+    } else if let Some(list) = heading.strip_prefix("[[plan.byzantine.behaviour.script.") {
         let list = list.trim_end_matches(']');
         let entry = toml::Value::Array(vec![toml::Value::Table(values)]);
         let mut script: toml::Table = toml::from_str(SCRIPT).unwrap();
@@ -362,6 +381,10 @@ fn every_example_works() {
         let (table, rest) = place.split_once("] ").unwrap();
         for row in sections.get(heading).into_iter().flatten() {
             let example = if row.len() == 2 { row[0] } else { row[3] };
+            // Only a program has those.
+            if unquoted(row[0]) == "own" {
+                continue;
+            }
             attempt(&format!("{table}]"), &rest.replace('@', unquoted(example)));
         }
     }

@@ -106,10 +106,18 @@ impl FailureFile {
         let stem = self.scenario.rsplit(['/', '\\']).next().unwrap_or("run");
         let stem = stem.strip_suffix(".toml").unwrap_or(stem);
         let path = folder.join(format!("{stem}-{}.json", self.seed));
+        self.save(&path)?;
+        Ok(path)
+    }
+
+    /// Writes it as this file.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
-        fs::write(&path, text)?;
-        Ok(path)
+        fs::write(path, text)
     }
 }
 

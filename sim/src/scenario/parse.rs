@@ -3,8 +3,9 @@
 use super::error::{LoadError, in_plain_words};
 use super::ranges::{self, Range};
 use crate::plan::Plan;
-use serde::Deserialize;
+use crate::strategy::Strategy;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_path_to_error::{Path, Segment, Track};
 use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
@@ -31,9 +32,12 @@ pub(super) struct Values {
 }
 
 /// That the plan is derived from the seed.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Swarm {}
+pub(super) struct Swarm {
+    #[serde(default)]
+    pub(super) strategy: Strategy,
+}
 
 /// The text of a scenario file with its structure.
 #[derive(Debug)]

@@ -24,6 +24,15 @@ pub(super) fn add(rng: &mut Rng, plan: &mut Plan) {
     plan.faults.sort_by_key(|fault| fault.at_us);
 }
 
+/// Adds every family that may be in any run.
+pub(super) fn all(rng: &mut Rng, plan: &mut Plan) {
+    partitions(rng, plan);
+    crashes(rng, plan);
+    pauses(rng, plan);
+    rules(rng, plan);
+    plan.faults.sort_by_key(|fault| fault.at_us);
+}
+
 fn replica(rng: &mut Rng, plan: &Plan) -> u16 {
     u16::try_from(rng.below(u64::from(plan.n))).expect("below n")
 }

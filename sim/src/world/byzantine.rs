@@ -21,6 +21,7 @@ impl Run<'_> {
             chain: &self.chain,
             signer: &**signer,
             abroad: &**abroad,
+            clients: &self.clients,
             rng: &mut self.adversary_rng,
             says: Vec::new(),
             wakes: Vec::new(),
@@ -63,8 +64,11 @@ impl Run<'_> {
 
     /// A request reached a Byzantine replica.
     pub(super) fn adversary_requested(&mut self, id: usize, op: u32) {
+        let operation = &self.clients.ops[op as usize];
+        let (client, request) = (operation.client, operation.request.clone());
+        let seen = self.on_stage(id, |adversary, stage| adversary.requested(stage, client, &request)).unwrap_or(0);
         let puppets = self.seats[id].as_ref().map_or(Vec::new(), |seat| seat.puppets.clone());
-        for host in puppets {
+        for (_, host) in puppets.into_iter().enumerate().filter(|(puppet, _)| seen >> puppet & 1 == 1) {
             self.hand(host, Lane::Clients, Waiting::Request(op));
         }
     }

@@ -38,6 +38,8 @@ impl Run<'_> {
         self.observer.tell(self.now, None, State::default(), What::Calm(core));
         let healed = if calm.heal_all { self.honest } else { core };
         self.network.calm(healed, calm.delay_us);
+        self.healed = healed;
+        self.write_calm();
         let hosts = (0..self.plan.n).filter(|id| healed >> id & 1 == 1).map(usize::from);
         for host in hosts {
             self.resume(host);

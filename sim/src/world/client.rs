@@ -61,6 +61,7 @@ impl Run<'_> {
             ClientEvent::Arrive(op, to) => self.request_arrives(op, to),
             ClientEvent::Timeout(op) => self.resend(op),
             ClientEvent::Reply(reply) => self.reply_arrives(&reply),
+            ClientEvent::Prompt(step) => self.prompt(step),
         }
     }
 
@@ -147,7 +148,7 @@ impl Run<'_> {
         self.wait_for_answer(op);
     }
 
-    fn request_arrives(&mut self, op: u32, to: ReplicaId) {
+    pub(super) fn request_arrives(&mut self, op: u32, to: ReplicaId) {
         if self.seats[to.index()].is_some() {
             return self.adversary_requested(to.index(), op);
         }
@@ -160,10 +161,10 @@ impl Run<'_> {
         let id = machine.id;
         let leaves = machine.busy_until.max(self.now);
         if self.is_honest(id) {
-            self.oracles.replied(id, &reply);
+            self.oracles.replied(id, reply.signed.body.slot);
             let expired = reply.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::NoOp(NoOp::Expired));
             self.probes.hit_if(expired, Probe::Expired);
-            self.probes.hit_if(reply.results.len() < reply.outcomes.len(), Probe::Moot);
+            self.probes.hit_if(reply.results.iter().any(Option::is_none), Probe::Moot);
         }
         if self.clients.ops.is_empty() {
             return;

@@ -80,6 +80,9 @@ impl Run<'_> {
     }
 
     fn step_letter(&mut self, host: usize, index: u32) {
+        if self.scribe.is_some() {
+            self.write_letter(host, index);
+        }
         let letter = self.mail.get(index);
         let machine = &mut self.hosts[host];
         if !self.triggers.is_empty() {
@@ -103,6 +106,7 @@ impl Run<'_> {
     }
 
     fn step_request(&mut self, host: usize, op: u32) {
+        self.write_request(host, op);
         let machine = &mut self.hosts[host];
         let time = machine.time(self.now);
         let Some(replica) = machine.replica.as_mut() else { return };
@@ -205,6 +209,7 @@ impl Run<'_> {
         self.probes.hit_if(before.stable < state.stable && state.executed < state.stable, Probe::StableAhead);
         let waits = state.executed.is_checkpoint(self.plan.checkpoint_interval) && self.hosts[host].fixed.is_some();
         self.probes.hit_if(before.view < state.view && waits, Probe::ViewChangeAtCheckpoint);
+        self.look_at_standings(host, before, state);
         if let Some(replica) = &self.hosts[host].replica {
             self.probes.hit_if(state.executed.0 >= state.stable.0 + self.plan.window, Probe::WindowFull);
             if before.stable < state.stable {
@@ -236,6 +241,23 @@ impl Run<'_> {
             self.probes.hit(Probe::HaltedAtHigh);
             self.observer.tell(self.now, Some(id), state, What::Alarmed("execution stands at the high watermark"));
         }
+    }
+
+    /// Once something is proven against somebody: against whom, and what comes of it.
+    fn look_at_standings(&mut self, host: usize, before: State, state: State) {
+        let machine = &self.hosts[host];
+        let Some(replica) = &machine.replica else { return };
+        let standings = replica.ledger().standings();
+        if standings.faulty().len() == 0 {
+            return; // as in most runs
+        }
+        self.oracles.standings(machine.id, standings);
+        let news = standings.banned() & !self.tallies.banned;
+        self.probes.hit_if(news != 0, Probe::Ban);
+        self.tallies.banned |= standings.banned();
+        let left = before.target.unwrap_or(before.view);
+        let moves = state.target.is_some_and(|target| left < target);
+        self.probes.hit_if(moves && standings.is_banned(self.chain.committee.primary(left)), Probe::BannedPrimary);
     }
 
     /// Moves a machine's entry in the schedule to its replica's deadline, if that is earlier.

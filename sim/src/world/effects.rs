@@ -6,10 +6,9 @@ use crate::observe::{State, What};
 use crate::plan::Boundary;
 use crate::probes::Probe;
 use crate::schedule::Due;
-use cretoai_core::application::Application;
 use cretoai_core::batch::NULL_BATCH;
 use cretoai_core::bytes::Bytes;
-use cretoai_core::ledger::{CoreSnapshot, chunk_hash};
+use cretoai_core::ledger::{CoreSnapshot, Verdict, chunk_hash};
 use cretoai_core::message::{Data, Message};
 use cretoai_core::outbox::{Execution, Target, Task};
 use cretoai_core::record::Record;
@@ -108,7 +107,7 @@ impl Run<'_> {
                     self.probes.hit_if(proposed.is_some_and(|view| view < certificate.claim.view), Probe::DecidedLater);
                 }
                 Record::OwnVertex(vertex) | Record::Vertex(vertex) => {
-                    for request in &vertex.body.payload {
+                    for request in vertex.body.requests() {
                         if let Some(op) = self.clients.numbers.get(&request.id()) {
                             self.oracles.liveness.hold(op, id, self.now);
                         }
@@ -186,6 +185,8 @@ impl Run<'_> {
         if at_checkpoint {
             machine.fix_state(slot);
         }
+        self.hear_complaint(host);
+        let machine = &mut self.hosts[host];
         let cpu = &self.plan.cpu;
         let mut cost = cpu.execute_slot_ns + cpu.execute_request_ns * execution.requests.len() as u64;
         cost += if at_checkpoint { cpu.snapshot_ns } else { 0 };
@@ -200,12 +201,31 @@ impl Run<'_> {
         self.observer.tell(self.now, Some(id), State::default(), what);
     }
 
+    /// An application under test may have been found wrong.
+    fn hear_complaint(&mut self, host: usize) {
+        let machine = &self.hosts[host];
+        if let Some(complaint) = machine.app.complaint()
+            && self.is_honest(machine.id)
+        {
+            let sentence = format!("the application of {}: {complaint}", machine.id);
+            self.fail("application", sentence);
+        }
+    }
+
     fn note_execution(&mut self, host: usize, execution: &Execution) {
         let machine = &self.hosts[host];
         let (id, slot) = (machine.id, execution.slot);
         if self.oracles.executes(id, execution, &mut self.facts, &mut self.clients) {
             let facts = self.facts.slot(slot);
             self.probes.hit_if(facts.decided == Some(NULL_BATCH), Probe::NullExecuted);
+            for (vertex, verdict) in &execution.listed {
+                let accuses = *verdict == Verdict::Final && vertex.body.evidence().is_some();
+                self.probes.hit_if(accuses, Probe::Accusation);
+                self.probes.hit_if(*verdict == Verdict::Banned, Probe::BannedVertex);
+            }
+            if self.guests.is_examined {
+                self.executions.push(execution.clone());
+            }
         }
         if !self.triggers.is_empty() {
             self.triggers.executed(id, slot);

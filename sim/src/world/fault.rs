@@ -1,7 +1,6 @@
 //! Faults, and coming back from them.
 
 use super::Run;
-use crate::app::Tally;
 use crate::disk::{Item, Snapshot};
 use crate::host::Mode;
 use crate::observe::{State, What};
@@ -9,7 +8,6 @@ use crate::plan::Fault;
 use crate::probes::Probe;
 use crate::rules::set_or_all;
 use crate::schedule::{Due, MAX_INDEX};
-use cretoai_core::application::Application;
 use cretoai_core::outbox::Outbox;
 use cretoai_core::replica::{OwnSnapshot, Replica};
 use cretoai_core::types::ReplicaId;
@@ -27,9 +25,14 @@ impl Run<'_> {
         let fault = self.faults.remove(index);
         self.returning -= u64::from(matches!(fault, Fault::Restart { .. } | Fault::Resume { .. }));
         self.observer.note(self.now, u64::from(index), State::default());
+        self.fault_happens(fault);
+    }
+
+    pub(super) fn fault_happens(&mut self, fault: Fault) {
         self.observer.tell(self.now, None, State::default(), What::Fault(&fault));
         // Once it is calm, what is outside the core stays as it is, and the core is left alone.
         if self.core.is_none() || matches!(fault, Fault::Restart { .. } | Fault::Resume { .. }) {
+            self.write_fault(&fault);
             self.inflict(fault);
         }
     }
@@ -206,7 +209,7 @@ impl Run<'_> {
         };
         self.probes.hit_if(cut, Probe::TornLog);
         let config = self.plan.config(id, &self.chain);
-        let signer = self.keys.signer(self.chain.id, id);
+        let signer = self.signer(id);
         let machine = &mut self.hosts[host];
         let own = |snapshot: &Snapshot| OwnSnapshot { core: Arc::clone(&snapshot.core), app: snapshot.hashes.clone() };
         let snapshots: Vec<OwnSnapshot> = machine.disk.snapshots.iter().map(own).collect();
@@ -234,7 +237,7 @@ impl Run<'_> {
         self.probes.hit_if(state.target.is_some(), Probe::RestartInViewChange);
         let machine = &mut self.hosts[host];
         let id = machine.id;
-        machine.app = Tally::default();
+        machine.app.reset();
         if let Some(newest) = machine.disk.snapshots.iter().find(|snapshot| snapshot.core.slot == replica.applied()) {
             let chunks: Vec<&[u8]> = newest.app.iter().map(|chunk| chunk.0.as_slice()).collect();
             machine.app.restore(&chunks).expect("its own snapshot");

@@ -5,6 +5,7 @@ use crate::expectations::{Found, check};
 use crate::host::Mode;
 use crate::plan::Metric;
 use crate::report::{Failure, Outcome, Percentiles, RunReport, Verdict};
+use cretoai_core::types::ReplicaId;
 use std::collections::BTreeMap;
 
 /// The names of kinds of messages, in the order of `Kind`.
@@ -131,6 +132,12 @@ impl Run<'_> {
     /// The view that a replica is in, while it runs.
     pub(crate) fn view_of(&self, id: u16) -> Option<u64> {
         self.hosts[usize::from(id)].replica.as_ref().map(|replica| replica.view().0)
+    }
+
+    /// A replica's standing, as another one executed it.
+    pub(crate) fn standing_of(&self, of: u16, id: u16) -> Option<u16> {
+        let replica = self.hosts[usize::from(id)].replica.as_ref()?;
+        Some(replica.ledger().standings().of(ReplicaId(of)))
     }
 
     /// Whether a replica ended for good, or stopped because more are faulty than it can bear.

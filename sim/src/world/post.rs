@@ -67,12 +67,17 @@ impl Run<'_> {
                 return self.post_junk(from, to, leaves, (&meta, bytes));
             }
         };
-        let index = self.mail.insert(Letter { message: verified, from, meta, serial: 0, copies: 0 });
+        let index = self.mail.insert(Letter { message: verified, from, meta, serial: 0, copies: 0, nth: 0 });
         assert!(index < JUNK, "{index} messages under way at once");
+        let nth = self.number(from, &meta);
         let mut arrivals = std::mem::take(&mut self.scratch.arrivals);
         let (mut copies, mut addressed) = (0, 0);
         for to in receivers(to).take_while(|to| to.0 < self.plan.n).filter(|to| *to != from) {
             addressed += 1;
+            if self.is_spelled_out(from, to) {
+                copies += self.prompt_copies(index, &meta, (from, to), nth);
+                continue;
+            }
             self.network.route(&meta, (from, to), leaves, bytes, &mut arrivals);
             for at in arrivals.drain(..) {
                 copies += 1;
@@ -82,7 +87,7 @@ impl Run<'_> {
         self.scratch.arrivals = arrivals;
         self.serial += 1;
         let letter = self.mail.get_mut(index);
-        (letter.copies, letter.serial) = (copies, self.serial);
+        (letter.copies, letter.serial, letter.nth) = (copies, self.serial, nth);
         if copies == 0 {
             self.mail.remove(index);
         }
@@ -121,7 +126,7 @@ impl Run<'_> {
     }
 
     /// Remembers what is proposed, and when it first was.
-    fn note_proposal(&mut self, message: &Message) {
+    pub(super) fn note_proposal(&mut self, message: &Message) {
         let Message::PrePrepare(message) = message else { return };
         self.oracles.proposed(&message.vote);
         for (slot, digest) in message.vote.body.entries.iter() {

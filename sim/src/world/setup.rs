@@ -1,9 +1,10 @@
 //! How a run begins.
 
-use super::{End, Run, Scratch, Seat, World};
+use super::{End, Names, Prompter, Run, Scratch, Seat, World};
 use crate::clock::Clock;
-use crate::crypto::Keys;
+use crate::crypto::{Keys, Witness};
 use crate::disk::Disk;
+use crate::guest::Guest;
 use crate::host::{Host, Mode};
 use crate::network::Network;
 use crate::oracles::Oracles;
@@ -20,6 +21,7 @@ use cretoai_core::config::Chain;
 use cretoai_core::hash::Digest;
 use cretoai_core::outbox::Outbox;
 use cretoai_core::replica::Replica;
+use cretoai_core::signature::Signer;
 use cretoai_core::types::ReplicaId;
 use cretoai_core::verify::Verifier;
 use std::sync::Arc;
@@ -27,12 +29,10 @@ use std::sync::Arc;
 /// Whether any replica may come back from its disk in a plan.
 fn reads_disks(plan: &Plan) -> bool {
     let restarts = |fault: &Fault| matches!(fault, Fault::Restart { .. } | Fault::PowerLoss { .. });
-    let timed = plan.faults.iter().any(|at| restarts(&at.fault));
-    let triggered = plan.triggers.iter().any(|trigger| trigger.then.iter().any(restarts));
     let points = plan.crash_points.iter().any(|point| point.restart_after_us.is_some());
     // A calm phase brings back whoever of its core is down.
-    let crashes = plan.faults.iter().any(|at| matches!(at.fault, Fault::Crash { .. }));
-    timed || triggered || points || crashes && plan.phases.calm.is_some()
+    let crashes = plan.all_faults().any(|fault| matches!(fault, Fault::Crash { .. }));
+    plan.all_faults().any(restarts) || points || crashes && plan.phases.calm.is_some()
 }
 
 /// Replicas that keep the protocol's promises: neither Byzantine nor robbed of their disks.
@@ -41,11 +41,15 @@ fn honest(plan: &Plan) -> ReplicaSet {
         Fault::Wipe { replica } | Fault::RotEnd { replica } => Some(*replica),
         _ => None,
     };
-    let timed = plan.faults.iter().filter_map(|at| wiped(&at.fault));
-    let triggered = plan.triggers.iter().flat_map(|trigger| trigger.then.iter().filter_map(wiped));
+    let wiped = plan.all_faults().filter_map(wiped);
     let byzantine = plan.byzantine.iter().map(|entry| entry.replica);
     let all = if plan.n == 128 { ReplicaSet::MAX } else { (1 << plan.n) - 1 };
-    timed.chain(triggered).chain(byzantine).fold(all, |set, id| set & !(1 << id))
+    wiped.chain(byzantine).fold(all, |set, id| set & !(1 << id))
+}
+
+/// Replicas that run the program and nothing else.
+fn following(plan: &Plan) -> ReplicaSet {
+    (0..plan.n).filter(|id| !plan.is_byzantine(*id)).fold(0, |set, id| set | 1 << id)
 }
 
 impl<'a> Run<'a> {
@@ -55,6 +59,11 @@ impl<'a> Run<'a> {
         let chain = Arc::new(chain.expect("the plan was validated"));
         let signatures = keys.verifier(chain.id);
         let honest = honest(plan);
+        let witness = Witness::default();
+        let checks = match plan.transcript {
+            Some(_) => witness.verifier(Arc::clone(&signatures), following(plan)),
+            None => Arc::clone(&signatures),
+        };
         let rng = |concern| Rng::new(plan.seed, concern);
         let mut schedule = std::mem::take(&mut world.schedule);
         schedule.reset(plan.network.shuffle.then(|| rng(Concern::Order)));
@@ -67,7 +76,7 @@ impl<'a> Run<'a> {
         let cpu = plan.cpu;
         Self {
             plan,
-            verifier: Verifier::new(Arc::clone(&chain), Arc::clone(&signatures)),
+            verifier: Verifier::new(Arc::clone(&chain), checks),
             oracles: Oracles::new(&chain, &signatures, honest, &plan.without),
             now: 0,
             end: End::Open,
@@ -80,7 +89,14 @@ impl<'a> Run<'a> {
             seats: Vec::new(),
             honest,
             core: None,
-            clients: Clients::new(plan, chain.committee.weak_quorum()),
+            healed: 0,
+            names: Names::default(),
+            scribe: None,
+            prompter: plan.transcript.as_ref().map(Prompter::new),
+            witness,
+            clients: Clients::new(plan.seed, chain.committee.weak_quorum()).asking_for(world.guests.operation.clone()),
+            guests: world.guests.clone(),
+            executions: Vec::new(),
             client_events: Slab::default(),
             faults: Slab::default(),
             returning: 0,
@@ -109,7 +125,7 @@ impl<'a> Run<'a> {
         let is_read = reads_disks(self.plan);
         for id in self.chain.committee.members() {
             let disk = Disk::new(self.plan.disk, is_read);
-            self.hosts.push(Host::new(id, self.clock(id), disk));
+            self.hosts.push(Host::new(id, self.clock(id), disk, Guest::new(&self.guests)));
             self.seats.push(None);
         }
         let plan = self.plan;
@@ -130,6 +146,7 @@ impl<'a> Run<'a> {
             self.plan_fault(at.at_us.saturating_mul(1000), at.fault.clone());
         }
         self.begin_workload();
+        self.begin_transcript();
         if plan.phases.safety_until_us > 0 || plan.phases.calm.is_some() {
             self.schedule(plan.phases.safety_until_us * 1000, Due::Phase, 0, super::calm::CALM);
         }
@@ -138,7 +155,7 @@ impl<'a> Run<'a> {
 
     fn seat(&mut self, entry: &plan::Byzantine) {
         let id = ReplicaId(entry.replica);
-        let adversary = adversary::new(&entry.behaviour);
+        let adversary = adversary::new(&entry.behaviour, &self.guests.adversaries);
         let mut puppets = Vec::new();
         for puppet in 0..adversary.puppets() {
             if puppet == 0 {
@@ -148,7 +165,7 @@ impl<'a> Run<'a> {
             // Adversaries' disks are perfect: their faults are of their own making.
             let disk = Disk::new(plan::Disk::default(), false);
             puppets.push(self.hosts.len());
-            self.hosts.push(Host::new(id, self.clock(id), disk));
+            self.hosts.push(Host::new(id, self.clock(id), disk, Guest::new(&self.guests)));
         }
         self.hosts[id.index()].disk = Disk::new(plan::Disk::default(), false);
         let signer = self.keys.pen(self.chain.id, id);
@@ -156,11 +173,17 @@ impl<'a> Run<'a> {
         self.seats[id.index()] = Some(Seat { adversary, signer, abroad, puppets });
     }
 
+    /// What a machine signs with.
+    pub(super) fn signer(&self, id: ReplicaId) -> Box<dyn Signer> {
+        let signer = self.keys.signer(self.chain.id, id);
+        if self.prompter.is_some() { self.witness.watch(signer) } else { signer }
+    }
+
     /// Starts a machine for the first time.
     pub(super) fn boot(&mut self, host: usize) {
         let id = self.hosts[host].id;
         let config = self.plan.config(id, &self.chain);
-        let signer = self.keys.signer(self.chain.id, id);
+        let signer = self.signer(id);
         let machine = &mut self.hosts[host];
         machine.replica = Some(Replica::new(Arc::clone(&self.chain), config, signer));
         machine.outbox = Outbox::resume_at(machine.disk.end());

@@ -116,11 +116,14 @@ impl World {
     pub(crate) fn show_record(&self, record: &Record) -> String {
         match record {
             Record::OwnVertex(vertex) => {
-                let requests = list(vertex.body.payload.iter().map(|request| self.name_of(request.id())));
+                let carries = match vertex.body.evidence() {
+                    Some(found) => evidence(found),
+                    None => list(vertex.body.requests().iter().map(|request| self.name_of(request.id()))),
+                };
                 let prev = self.name_of(vertex.body.prev.id);
                 let refs: String =
                     vertex.body.refs.iter().map(|parent| format!(" refs {}", self.name_of(parent.id))).collect();
-                format!("OwnVertex {} ({requests}) after {prev}{refs}", self.name_of(vertex.id()))
+                format!("OwnVertex {} ({carries}) after {prev}{refs}", self.name_of(vertex.id()))
             }
             Record::Vertex(vertex) => format!("Vertex {}", self.name_of(vertex.id())),
             Record::Batch(slot, batch) => format!("Batch {slot}:{}", self.name_of(batch.digest())),

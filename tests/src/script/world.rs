@@ -13,7 +13,7 @@ use cretoai_core::signature::{Signature, SignatureVerifier, Signer, SigningConte
 use cretoai_core::time::{Duration, Instant};
 use cretoai_core::types::{Height, ReplicaId, Slot};
 use cretoai_core::verify::Verifier;
-use cretoai_core::vertex::{Link, Reference, SignedVertex, Vertex};
+use cretoai_core::vertex::{Link, Payload, Reference, SignedVertex, Vertex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -238,6 +238,7 @@ impl World {
             self.define_request(&own, options)?;
         }
         let payload = requests.split(',').map(|request| self.request(request)).collect::<Result<Vec<_>, _>>()?;
+        let payload = Payload::Requests(payload);
         let mut vertex = Vertex { author, height: Height(0), ts: now, prev, refs, payload };
         vertex.height = options.get("height").map_or(Ok(vertex.due_height()), |height| number(height).map(Height))?;
         let pen = self.pen(author, options)?;

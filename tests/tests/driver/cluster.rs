@@ -14,7 +14,7 @@ use cretoai_core::types::ReplicaId;
 use cretoai_core::verify::{Verified, Verifier};
 use cretoai_runtime::driver::{Driver, Handle, Setup};
 use cretoai_runtime::env::Env;
-use cretoai_runtime::store::{MemoryStore, Store};
+use cretoai_runtime::store::MemoryStore;
 use cretoai_sim::crypto::Keys;
 use cretoai_sim::plan::{Fault, Latency, Load, Plan};
 use madsim::net::NetSim;
@@ -101,12 +101,12 @@ impl Cluster {
         self.finish().await;
         let judge = lock(&self.shared.judge);
         Outcome {
-            violation: judge.violation(),
+            violation: judge.told.violation(),
             hash: judge.hash(),
             events: judge.events,
             executed,
             crashes: self.crashes,
-            transfers: judge.transfers,
+            transfers: judge.told.transfers(),
             highest_view: judge.highest_view,
         }
     }
@@ -207,14 +207,16 @@ impl Cluster {
             }
         };
         let Ok(handles) = madsim::time::timeout(patience, caught_up).await else {
-            return lock(&self.shared.judge).fail("not everybody caught up after everything was mended".to_owned());
+            return lock(&self.shared.judge)
+                .told
+                .fail("not everybody caught up after everything was mended".to_owned());
         };
         let mut states = Vec::new();
         for handle in handles.iter().flatten() {
             states.push(handle.ask(Application::snapshot).await.expect("it runs"));
         }
         if states.iter().any(|state| *state != states[0]) {
-            lock(&self.shared.judge).fail("the applications differ".to_owned());
+            lock(&self.shared.judge).told.fail("the applications differ".to_owned());
         }
     }
 }
@@ -222,9 +224,6 @@ impl Cluster {
 /// One incarnation of a replica.
 async fn replica(id: ReplicaId, shared: Shared, store: Arc<MemoryStore>) {
     let Shared { plan, keys, chain, judge, handles, env } = shared;
-    let recovered = store.recover().expect("memory can be read");
-    lock(&judge).comes_back(id, &recovered.records);
-    lock(&judge).resumes_at(id, recovered.end.0);
     let setup = Setup {
         chain: Arc::clone(&chain),
         config: plan.config(id, &chain),
@@ -243,7 +242,7 @@ async fn replica(id: ReplicaId, shared: Shared, store: Arc<MemoryStore>) {
         Err(fatal) => Err(fatal),
     };
     if let Err(fatal) = ended {
-        lock(&judge).fail(format!("{id} cannot go on: {fatal}"));
+        lock(&judge).told.fail(format!("{id} cannot go on: {fatal}"));
     }
 }
 
@@ -281,7 +280,7 @@ async fn submit(shared: Shared, number: u64) -> bool {
             madsim::time::sleep(patience / 4).await;
             continue;
         };
-        let Some(answer) = handle.wait(request.get().id()) else { break };
+        let Some(waiting) = handle.wait(&[request.get().id()]) else { break };
         let attempt = async {
             let taken = handle.submit(vec![request.clone()]).await.ok()?;
             if taken == [Err(Ignored::Duplicate)] {
@@ -291,7 +290,8 @@ async fn submit(shared: Shared, number: u64) -> bool {
                     return Some(());
                 }
             }
-            answer.await.ok().map(|_| ())
+            waiting.complete().await;
+            Some(())
         };
         match madsim::time::timeout(patience, attempt).await {
             Ok(Some(_)) => return true,
@@ -301,7 +301,7 @@ async fn submit(shared: Shared, number: u64) -> bool {
     }
     let handles = shared.handles.lock().expect("nobody panics").clone();
     let states: Vec<_> = handles.iter().map(|handle| handle.as_ref().map(|handle| *handle.status().borrow())).collect();
-    lock(&shared.judge).fail(format!("operation {number} was never executed: {states:?}"));
+    lock(&shared.judge).told.fail(format!("operation {number} was never executed: {states:?}"));
     false
 }
 

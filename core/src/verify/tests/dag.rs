@@ -71,7 +71,8 @@ fn a_vertex_is_signed_by_its_author() {
 #[test]
 fn a_vertex_carries_something_and_not_too_much() {
     let world = world();
-    assert_eq!(why(&world, Vertex { payload: vec![], ..world.vertex(1, b"") }), Rejected::Empty("payload of a vertex"));
+    let empty = Vertex { payload: Payload::Requests(vec![]), ..world.vertex(1, b"") };
+    assert_eq!(why(&world, empty), Rejected::Empty("payload of a vertex"));
     let limit = usize::try_from(world.chain.genesis.limits.vertex_bytes).unwrap();
     let of_size = |op: usize| world.vertex(1, &vec![0; op]);
     let room = limit - crate::wire::encoded_size(&of_size(limit / 2)) + limit / 2;
@@ -84,12 +85,48 @@ fn a_vertex_carries_something_and_not_too_much() {
 }
 
 #[test]
+fn a_vertex_may_carry_evidence_that_proves_something_and_no_other() {
+    let world = world();
+    let [one, other] = [1, 2].map(|batch| world.vote(3, Phase::Prepare, 0, &[(3, batch)]));
+    let accusing = |a: &Signed<Vote>, b: &Signed<Vote>| {
+        let payload = Payload::Evidence(Arc::new(Evidence::Votes(a.clone(), b.clone())));
+        Vertex { payload, ..world.vertex(1, b"") }
+    };
+    assert!(world.verifier.message(Message::Vertex(world.sign_vertex(accusing(&one, &other)))).is_ok());
+    assert_eq!(why(&world, accusing(&one, &one)), Rejected::Predicate);
+    let forged = Signed { signature: Signature::new(&[7; 16]), ..other };
+    assert_eq!(why(&world, accusing(&one, &forged)), Rejected::Signature(ReplicaId(3)));
+}
+
+#[test]
+fn the_vertices_in_evidence_are_their_authors_own() {
+    let world = world();
+    let headers = [b"a", b"b"].map(|op| world.sign_vertex(world.vertex(3, op)).header());
+    let judge = |a: &SignedHeader, b: &SignedHeader| {
+        let evidence = Arc::new(Evidence::Vertices(Arc::new(a.clone()), Arc::new(b.clone())));
+        world.verifier.evidence(evidence).map(|_| ())
+    };
+    assert_eq!(judge(&headers[0], &headers[1]), Ok(()));
+    let changed = |change: fn(&mut VertexHeader)| {
+        let mut header = headers[1].body.clone().into_content();
+        change(&mut header);
+        Signed { body: Hashed::new(header), ..headers[1].clone() }
+    };
+    let forged = changed(|header| header.payload = digest(1));
+    assert_eq!(judge(&headers[0], &forged), Err(Rejected::Signature(ReplicaId(3))));
+    let strange = changed(|header| header.refs = vec![parent(9, 1)]);
+    assert_eq!(judge(&headers[0], &strange), Err(Rejected::NotAMember(ReplicaId(9))));
+    let unordered = changed(|header| header.refs = vec![parent(2, 1), parent(1, 1)]);
+    assert_eq!(judge(&headers[0], &unordered), Err(Rejected::NotCanonical("references of a vertex")));
+}
+
+#[test]
 fn one_bad_request_spoils_its_vertex() {
     let world = world();
-    let mut vertex = world.vertex(1, b"op");
     let stray = Request { chain_id: digest(9), ..world.request(b"op") };
-    vertex.payload.push(Arc::new(ClientRequest::anonymous(stray)));
-    assert_eq!(why(&world, vertex), Rejected::Chain);
+    let requests = [world.request(b"op"), stray].map(|request| Arc::new(ClientRequest::anonymous(request)));
+    let payload = Payload::Requests(requests.to_vec());
+    assert_eq!(why(&world, Vertex { payload, ..world.vertex(1, b"op") }), Rejected::Chain);
 }
 
 #[test]

@@ -151,12 +151,28 @@ prop_compose! {
         ts in any::<u64>(),
         prev in (any::<u64>(), any_digest()),
         refs in vec((any::<u16>(), any::<u64>(), any_digest()), 0..3),
-        payload in vec(any_request(), 0..3),
+        payload in prop_oneof![
+            vec(any_request(), 0..3).prop_map(Payload::Requests),
+            any_evidence().prop_map(|evidence| Payload::Evidence(Arc::new(evidence))),
+        ],
     ) -> Hashed<Vertex> {
         let prev = Link { height: Height(prev.0), id: prev.1 };
         let reference = |(author, height, id)| Reference { author: ReplicaId(author), height: Height(height), id };
         let refs = refs.into_iter().map(reference).collect();
         Hashed::new(Vertex { author: ReplicaId(author), height: Height(height), ts: Instant(ts), prev, refs, payload })
+    }
+}
+
+prop_compose! {
+    fn any_header()(
+        author in any::<u16>(),
+        height in any::<u64>(),
+        prev in (any::<u64>(), any_digest()),
+        payload in any_digest(),
+    ) -> Hashed<VertexHeader> {
+        let prev = Link { height: Height(prev.0), id: prev.1 };
+        let (author, height, ts) = (ReplicaId(author), Height(height), Instant(7));
+        Hashed::new(VertexHeader { author, height, ts, prev, refs: Vec::new(), payload })
     }
 }
 
@@ -236,7 +252,8 @@ fn any_evidence() -> BoxedStrategy<Evidence> {
         (any_vote(), any_view_change()).prop_map(|(vote, body)| Evidence::LeftOut(vote, body)),
         (new_view(), vec(any_view_change(), 0..3)).prop_map(|(signed, bodies)| Evidence::NewView(signed, bodies)),
         (any_checkpoint(), any_checkpoint()).prop_map(|(a, b)| Evidence::Checkpoints(a, b)),
-        (any_vertex(), any_vertex()).prop_map(|(a, b)| Evidence::Vertices(a, b)),
+        (any_signed(any_header()), any_signed(any_header()))
+            .prop_map(|(a, b)| Evidence::Vertices(Arc::new(a), Arc::new(b))),
         any_view_change().prop_map(Evidence::ViewChange),
         (new_view(), new_view()).prop_map(|(a, b)| Evidence::NewViews(a, b)),
     ]

@@ -38,6 +38,9 @@ const GIB: u64 = 1 << 30;
 /// Files that RocksDB keeps open. Without a limit a large DAG would use up the process's.
 const MAX_OPEN_FILES: i32 = 1024;
 
+/// Vertices of at least this many bytes are kept out of the tree.
+const LEAST_BLOB_BYTES: u64 = 4 << 10;
+
 /// Its own log of what it does, beside the data.
 const INFO_LOG_BYTES: usize = 16 << 20;
 const INFO_LOG_FILES: usize = 4;
@@ -99,6 +102,13 @@ impl RocksConfig {
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
         options.set_write_buffer_size(usize::try_from(self.write_buffer_bytes).unwrap_or(usize::MAX));
         options.set_max_write_buffer_number(2);
+        if family == Some(Family::Vertices) {
+            // Bodies lie beside the tree: they are written once, and merging moves only their keys. They are never
+            // deleted, so nothing has to be collected there.
+            options.set_enable_blob_files(true);
+            options.set_min_blob_size(LEAST_BLOB_BYTES);
+            options.set_blob_compression_type(DBCompressionType::Lz4);
+        }
         options.set_paranoid_checks(true);
         options
     }

@@ -75,8 +75,8 @@ pub(super) const SCHEMA_KEY: &[u8] = b"schema";
 pub(super) const OWNER_KEY: &[u8] = b"owner";
 /// The position of the last record ever appended.
 pub(super) const END_KEY: &[u8] = b"end";
-/// There while the end of the log is missing and nobody has said that it is made good.
-pub(super) const CUT_KEY: &[u8] = b"cut";
+/// There once others told what they hold of this replica's, until the end of the log is cut off.
+pub(super) const TRUST_KEY: &[u8] = b"trust";
 /// The last slot finalized.
 pub(super) const LAST_KEY: &[u8] = b"last";
 /// There while chunks are being written that no manifest names yet.

@@ -2,7 +2,7 @@
 
 use super::config::Lacking;
 use super::keys::{
-    CHUNKS, CUT_KEY, END_KEY, FAMILIES, Family, MANIFESTS, OWNER_KEY, SCHEMA, SCHEMA_KEY, SWEEP_KEY, manifest_from,
+    CHUNKS, END_KEY, FAMILIES, Family, MANIFESTS, OWNER_KEY, SCHEMA, SCHEMA_KEY, SWEEP_KEY, TRUST_KEY, manifest_from,
     number_from,
 };
 use super::stats::Meters;
@@ -78,7 +78,7 @@ impl RocksStore {
     }
 
     /// Opens the store in a folder. A log whose end was torn off is cut, which
-    /// [`Recovered::is_cut`](crate::store::Recovered::is_cut) tells from then on; other damage is refused
+    /// [`Recovered::is_distrusted`](crate::store::Recovered::is_distrusted) tells from then on; other damage is refused
     /// (`docs/protocol.md` G11, G12).
     ///
     /// # Errors
@@ -157,7 +157,7 @@ impl RocksStore {
             return Ok(());
         }
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(Family::Metadata), CUT_KEY, b"");
+        batch.delete_cf(self.family(Family::Metadata), TRUST_KEY);
         self.write(batch, Durability::Synced, &self.meters.append)?;
         fs::remove_file(&marker).map_err(|error| io(&marker, &error))?;
         sync_folder(&self.path)

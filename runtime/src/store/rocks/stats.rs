@@ -5,9 +5,13 @@ use super::keys::{FAMILIES, Family};
 use rocksdb::properties;
 use rocksdb::properties::PropName;
 use rocksdb::statistics::Ticker;
+use std::ffi::CStr;
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+/// Bytes of the files beside a tree. The library has no name for it.
+const LIVE_BLOB_FILE_SIZE: &CStr = c"rocksdb.live-blob-file-size";
 
 /// Figures of a store. Counts and sums are of this process; sizes are as of now. A figure that RocksDB cannot give is 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -139,7 +143,7 @@ impl RocksStore {
     pub fn stats(&self) -> StoreStats {
         let families: Vec<FamilyStats> = FAMILIES.iter().map(|family| self.family_stats(*family)).collect();
         let sum = |figure: fn(&FamilyStats) -> u64| families.iter().map(figure).sum();
-        let over_families = |name| FAMILIES.iter().map(|family| self.family_figure(*family, name)).sum();
+        let over_families = |name: &CStr| FAMILIES.iter().map(|family| self.family_figure(*family, name)).sum();
         let whole = |name: &PropName| self.db.property_int_value(name).ok().flatten().unwrap_or_default();
         let ticker = |ticker| self.options.get_ticker_count(ticker);
         StoreStats {
@@ -171,13 +175,14 @@ impl RocksStore {
     fn family_stats(&self, family: Family) -> FamilyStats {
         FamilyStats {
             name: family.name(),
-            sst_bytes: self.family_figure(family, properties::LIVE_SST_FILES_SIZE),
+            sst_bytes: self.family_figure(family, properties::LIVE_SST_FILES_SIZE)
+                + self.family_figure(family, LIVE_BLOB_FILE_SIZE),
             memtable_bytes: self.family_figure(family, properties::CUR_SIZE_ALL_MEM_TABLES),
             keys: self.family_figure(family, properties::ESTIMATE_NUM_KEYS),
         }
     }
 
-    fn family_figure(&self, family: Family, name: &PropName) -> u64 {
+    fn family_figure(&self, family: Family, name: &CStr) -> u64 {
         self.db.property_int_value_cf(self.family(family), name).ok().flatten().unwrap_or_default()
     }
 

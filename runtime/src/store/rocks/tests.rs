@@ -80,6 +80,7 @@ fn chunks_on_disk(store: &RocksStore) -> usize {
 
 /// Something of each kind.
 fn fill(store: &RocksStore) {
+    store.trust().unwrap();
     store.append(&records(1..=5), &[Lsn(2)]).unwrap();
     let first = vertex(0, 1, &[]);
     store.finalize(&[final_slot(1, 10, &[&first]), final_slot(2, 20, &[&vertex(0, 2, &[&first])])]).unwrap();
@@ -92,7 +93,7 @@ fn assert_filled(store: &RocksStore) {
     let positions: Vec<u64> = recovered.records.iter().map(|(lsn, _)| lsn.0).collect();
     assert_eq!((positions, recovered.end), (vec![1, 3, 4], Lsn(5)));
     assert_eq!(recovered.snapshots, [snapshot(4, &[b"a"], &[b"b"])]);
-    assert!(!recovered.is_cut);
+    assert!(!recovered.is_distrusted);
     assert_eq!(store.last_finalized().unwrap(), Slot(2));
     assert_eq!(store.finalized(Slot(1)..=Slot(2), 9).unwrap().len(), 2);
     assert_eq!(store.tips().unwrap(), [(ReplicaId(0), vertex(0, 2, &[&vertex(0, 1, &[])]).id())]);
@@ -223,6 +224,7 @@ fn a_folder_is_open_in_one_process_only() {
 fn a_torn_end_of_the_log_is_cut_and_remembered_until_it_is_made_good() {
     let folder = folder();
     let store = create(folder.path());
+    store.trust().unwrap();
     for number in 1..=4 {
         store.append(&records(number..=number), &[]).unwrap();
     }
@@ -232,16 +234,16 @@ fn a_torn_end_of_the_log_is_cut_and_remembered_until_it_is_made_good() {
     let store = open(image.path()).unwrap();
     let recovered = store.recover().unwrap();
     assert_eq!((recovered.records, recovered.end), (records(1..=3), Lsn(3)));
-    assert!(recovered.is_cut);
+    assert!(recovered.is_distrusted);
     drop(store);
 
     let store = open(image.path()).unwrap();
-    assert!(store.recover().unwrap().is_cut, "a restart does not make it good");
+    assert!(store.recover().unwrap().is_distrusted, "a restart does not make it good");
     store.append(&records(4..=5), &[]).unwrap();
     store.trust().unwrap();
     drop(store);
     let recovered = open(image.path()).unwrap().recover().unwrap();
-    assert!(!recovered.is_cut);
+    assert!(!recovered.is_distrusted);
     assert_eq!(recovered.records, records(1..=5));
 }
 
@@ -249,6 +251,7 @@ fn a_torn_end_of_the_log_is_cut_and_remembered_until_it_is_made_good() {
 fn the_last_record_is_cut_whatever_is_left_of_it() {
     let folder = folder();
     let store = create(folder.path());
+    store.trust().unwrap();
     store.append(&records(1..=2), &[]).unwrap();
     let before = fs::metadata(log_of(folder.path())).unwrap().len();
     store.append(&records(3..=4), &[]).unwrap();
@@ -257,7 +260,11 @@ fn the_last_record_is_cut_whatever_is_left_of_it() {
         let image = crash_image(folder.path());
         truncate(&log_of(image.path()), missing);
         let recovered = open(image.path()).unwrap().recover().unwrap();
-        assert_eq!((recovered.records, recovered.is_cut), (records(1..=2), true), "{missing} of {last} bytes missing");
+        assert_eq!(
+            (recovered.records, recovered.is_distrusted),
+            (records(1..=2), true),
+            "{missing} of {last} bytes missing"
+        );
     }
 }
 
@@ -309,6 +316,7 @@ fn a_log_that_is_torn_or_gone_before_a_later_one_is_refused() {
 fn a_cut_is_remembered_also_if_the_process_ends_before_it_can_say_so() {
     let folder = folder();
     let store = create(folder.path());
+    store.trust().unwrap();
     store.append(&records(1..=1), &[]).unwrap();
     store.append(&records(2..=2), &[]).unwrap();
     let image = crash_image(folder.path());
@@ -316,7 +324,7 @@ fn a_cut_is_remembered_also_if_the_process_ends_before_it_can_say_so() {
     // This one cuts the log, and goes no further since the store is not its own.
     let other = Owner { replica: ReplicaId(0), ..owner() };
     assert!(RocksStore::open(image.path(), other, &config()).is_err());
-    assert!(open(image.path()).unwrap().recover().unwrap().is_cut);
+    assert!(open(image.path()).unwrap().recover().unwrap().is_distrusted);
 }
 
 #[test]
@@ -338,16 +346,32 @@ fn damage_within_the_log_is_refused() {
 
 #[test]
 fn a_flipped_bit_in_a_file_is_an_error_and_never_other_data() {
+    flip_everywhere(300, |store| {
+        let is_theirs = |file: &rocksdb::LiveFile| file.column_family_name == Family::Vertices.name();
+        let file = store.db.live_files().unwrap().into_iter().find(is_theirs).expect("a file of vertices").name;
+        file.trim_start_matches('/').into()
+    });
+}
+
+#[test]
+fn a_flipped_bit_in_a_file_beside_the_tree_is_an_error_too() {
+    flip_everywhere(8000, |store| {
+        let beside = files(&store.path, "blob");
+        assert!(store.stats().sst_bytes >= fs::metadata(&beside[0]).unwrap().len());
+        beside[0].file_name().unwrap().into()
+    });
+}
+
+/// Flips bits, here and there, in a file of the store that holds vertices with payloads of a length.
+fn flip_everywhere(payload: usize, file: impl FnOnce(&RocksStore) -> PathBuf) {
     let folder = folder();
     let store = create(folder.path());
-    let vertices: Vec<_> = (0..60).map(|number| signed(number, 1, &[], &[1; 300])).collect();
+    let vertices: Vec<_> = (0..60).map(|number| signed(number, 1, &[], &vec![1; payload])).collect();
     let listed: Vec<_> = vertices.iter().collect();
     store.finalize(&[final_slot(1, 10, &listed)]).unwrap();
     store.flush().unwrap();
     let expected = store.finalized(Slot(1)..=Slot(1), 99).unwrap();
-    let is_theirs = |file: &rocksdb::LiveFile| file.column_family_name == Family::Vertices.name();
-    let file = store.db.live_files().unwrap().into_iter().find(is_theirs).expect("a file of vertices").name;
-    let file = file.trim_start_matches('/').to_owned();
+    let file = file(&store);
     drop(store);
 
     let length = usize::try_from(fs::metadata(folder.path().join(&file)).unwrap().len()).unwrap();
@@ -433,10 +457,10 @@ fn figures_follow_what_is_done() {
     let before = store.stats();
     fill(&store);
     let filled = store.stats();
-    assert_eq!(filled.append.count, before.append.count + 2);
+    assert_eq!(filled.append.count, before.append.count + 3, "trust is written too");
     assert_eq!((filled.snapshot.count, filled.finalize.count), (1, 1));
     assert!(filled.append.sum_ns > 0 && filled.append.buckets.iter().sum::<u64>() == filled.append.count);
-    assert_eq!(filled.wal_syncs, before.wal_syncs + 3, "finalizing does not sync");
+    assert_eq!(filled.wal_syncs, before.wal_syncs + 4, "finalizing does not sync");
     assert!(filled.wal_bytes > 0 && filled.wal_written_bytes > before.wal_written_bytes);
     assert!(filled.memtable_bytes > 0 && filled.keys > 10);
 

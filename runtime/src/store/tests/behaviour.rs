@@ -28,7 +28,7 @@ pub(super) fn an_empty_store_holds_nothing(store: &impl Store) {
     let recovered = store.recover().unwrap();
     assert_eq!(recovered.records, []);
     assert_eq!(recovered.snapshots, []);
-    assert_eq!((recovered.end, recovered.is_cut), (Lsn(0), false));
+    assert_eq!((recovered.end, recovered.is_distrusted), (Lsn(0), true));
     assert_eq!(store.last_finalized().unwrap(), Slot(0));
     assert_eq!(store.tips().unwrap(), []);
     assert_eq!(store.vertex(digest(1)).unwrap(), None);
@@ -245,10 +245,10 @@ pub(super) fn a_range_that_ends_before_it_begins_is_empty(store: &impl Store) {
     assert_eq!(store.by_time(Instant(1000)..=Instant(10), ALL).unwrap(), []);
 }
 
-pub(super) fn the_log_is_trusted_unless_it_was_cut(store: &impl Store) {
+pub(super) fn a_new_store_is_distrusted_until_others_told_what_they_hold(store: &impl Store) {
     store.append(&records(1..=2), &[]).unwrap();
-    assert!(!store.recover().unwrap().is_cut);
+    assert!(store.recover().unwrap().is_distrusted, "what is written into it does not make it whole");
     store.trust().unwrap();
-    assert!(!store.recover().unwrap().is_cut);
+    assert!(!store.recover().unwrap().is_distrusted);
     assert_eq!(positions(store), [1, 2]);
 }

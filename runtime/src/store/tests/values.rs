@@ -11,7 +11,7 @@ use cretoai_core::request::{ClientRequest, Request};
 use cretoai_core::signature::Signature;
 use cretoai_core::time::Instant;
 use cretoai_core::types::{Height, ReplicaId, Slot, View};
-use cretoai_core::vertex::{Link, Reference, SignedVertex, Vertex};
+use cretoai_core::vertex::{Link, Payload, Reference, SignedVertex, Vertex};
 use std::sync::Arc;
 
 /// A digest that consists of one byte, repeated.
@@ -58,7 +58,7 @@ pub(in crate::store) fn signed(
         ts: Instant(5),
         prev,
         refs: others.map(reference).collect(),
-        payload: vec![Arc::new(ClientRequest::anonymous(request))],
+        payload: Payload::Requests(vec![Arc::new(ClientRequest::anonymous(request))]),
     });
     Arc::new(Signed { signer: author, body, signature: Signature::new(&[9; 64]) })
 }

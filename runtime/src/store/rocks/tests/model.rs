@@ -114,7 +114,7 @@ impl Pair {
                 let from = self.slots.len().saturating_sub(slots);
                 self.on_both(|store| store.finalize(&self.slots[from..]).unwrap());
             }
-            Call::Trust => self.disk().trust().unwrap(),
+            Call::Trust => self.on_both(|store| store.trust().unwrap()),
             Call::Flush => self.disk().flush().unwrap(),
             Call::Restart => {
                 self.disk = None;
@@ -156,7 +156,7 @@ impl Pair {
         let (memory, disk) = (&self.memory, self.disk());
         let (left, right) = (memory.recover().unwrap(), disk.recover().unwrap());
         assert_eq!(left.records, right.records);
-        assert_eq!((left.end, left.is_cut), (right.end, right.is_cut));
+        assert_eq!((left.end, left.is_distrusted), (right.end, right.is_distrusted));
         assert_eq!(left.snapshots, right.snapshots);
         for slot in 0..5 {
             for byte in 0..12 {

@@ -1,8 +1,7 @@
 //! What an operator gets wrong is named in one line: the file, the key, its value, the limit, and the way out.
 
-mod cluster;
-
-use cluster::{Cluster, Folder, run};
+use super::cluster::Cluster;
+use super::process::{Folder, run};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -19,7 +18,7 @@ fn refused(args: &[&str], said: &[&str]) {
 
 #[test]
 fn a_wrong_configuration_is_named_with_its_key_its_value_and_the_remedy() {
-    let cluster = Cluster::new("wrong", "ed25519");
+    let cluster = Cluster::new("wrong", "ed25519", 4);
     let path = cluster.config(0);
     let shown = path.to_string_lossy().into_owned();
     let right = fs::read_to_string(&path).expect("it was written");
@@ -51,7 +50,7 @@ fn a_wrong_configuration_is_named_with_its_key_its_value_and_the_remedy() {
 
 #[test]
 fn a_wrong_genesis_is_named_too() {
-    let cluster = Cluster::new("genesis", "ed25519");
+    let cluster = Cluster::new("genesis", "ed25519", 4);
     let path = cluster.folder.file("net/genesis.toml");
     let right = fs::read_to_string(&path).expect("it was written");
     let config = cluster.config(0);
@@ -74,7 +73,7 @@ fn a_wrong_genesis_is_named_too() {
 
 #[test]
 fn a_key_that_others_can_read_and_a_disk_that_is_gone_are_refused() {
-    let cluster = Cluster::new("exposed", "ed25519");
+    let cluster = Cluster::new("exposed", "ed25519", 4);
     let config = cluster.config(0);
     let config = config.to_string_lossy();
     let key = cluster.folder.file("net/node0/key");

@@ -1,17 +1,16 @@
-//! Liars in the view change: VIEW-CHANGEs and NEW-VIEWs that are wrong.
+//! Its NEW-VIEWs are wrong.
 
 use super::{Adversary, Stage, whole};
-use crate::plan::{NewViewLie, ViewChangeLie};
+use crate::plan::NewViewLie;
 use cretoai_core::batch::NULL_BATCH;
-use cretoai_core::certificate::{Certificate, CertificateSet, Claim};
-use cretoai_core::committee::ReplicaSet;
+use cretoai_core::certificate::{Certificate, CertificateSet};
 use cretoai_core::hash::Digest;
-use cretoai_core::message::{Message, NewView, NewViewMessage, Signed, ViewChange, ViewChangeMessage};
+use cretoai_core::message::{Message, NewView, NewViewMessage, Signed, ViewChange};
 use cretoai_core::outbox::Envelope;
 use cretoai_core::signature::Statement;
-use cretoai_core::types::{ReplicaId, Slot, View};
+use cretoai_core::types::ReplicaId;
 use cretoai_core::verify::Verified;
-use cretoai_core::vote::{Phase, Vote};
+use cretoai_core::vote::Vote;
 use std::sync::Arc;
 
 /// Lies in its NEW-VIEWs.
@@ -68,6 +67,13 @@ fn lie(stage: &mut Stage<'_>, old: &NewViewMessage, kind: NewViewLie) -> NewView
         NewViewLie::OtherDigest if !body.proposals.is_empty() => body.proposals[0].1 = stage.some_digest(),
         NewViewLie::Nullify if body.proposals.iter().any(|(_, digest)| *digest != NULL_BATCH) => {
             body.proposals.iter_mut().for_each(|(_, digest)| *digest = NULL_BATCH);
+        }
+        NewViewLie::LowestView => {
+            let bodies = || old.view_changes.iter().flat_map(|signed| &signed.body.prepared);
+            for (slot, digest) in &mut body.proposals {
+                let lowest = bodies().filter(|claim| claim.slot == *slot).min_by_key(|claim| claim.view);
+                *digest = lowest.map_or(*digest, |claim| claim.digest);
+            }
         }
         NewViewLie::WrongStable => body.stable = body.stable.plus(stage.chain.checkpoint_interval()),
         NewViewLie::DuplicateSigner | NewViewLie::OtherView | NewViewLie::NonMember | NewViewLie::OtherChain => {
@@ -139,113 +145,4 @@ fn mix(stage: &Stage<'_>, old: &NewViewMessage) -> NewViewMessage {
         Arc::new(Certificate::from_votes(certificate.phase, claim, votes))
     };
     NewViewMessage { certificates: CertificateSet(old.certificates.0.iter().map(mixed).collect()), ..old.clone() }
-}
-
-/// Lies in its VIEW-CHANGEs. It says the same for as long as it wants the same view, as everybody must.
-#[derive(Debug)]
-pub(super) struct ViewChangeLiar {
-    lie: ViewChangeLie,
-    said: Option<(View, ReplicaSet, [Arc<ViewChangeMessage>; 2])>,
-}
-
-impl ViewChangeLiar {
-    pub(super) fn new(lie: ViewChangeLie) -> Self {
-        Self { lie, said: None }
-    }
-}
-
-impl Adversary for ViewChangeLiar {
-    fn sends(&mut self, stage: &mut Stage<'_>, _puppet: usize, envelope: Envelope) {
-        let to = whole(envelope.to);
-        let Message::ViewChange(old) = &envelope.message else { return stage.say(to, envelope.message) };
-        if old.signed.signer != stage.id {
-            return stage.say(to, envelope.message);
-        }
-        let view = old.signed.body.view;
-        if self.said.as_ref().is_none_or(|(said, ..)| *said != view) {
-            let lied = Arc::new(self.lie(stage, old));
-            let other = if self.lie == ViewChangeLie::Two { Arc::clone(old) } else { Arc::clone(&lied) };
-            self.said = Some((view, stage.some_others(), [lied, other]));
-        }
-        let Some((_, half, [one, other])) = &self.said else { return };
-        stage.say(to & half, Message::ViewChange(Arc::clone(one)));
-        stage.say(to & !half, Message::ViewChange(Arc::clone(other)));
-    }
-}
-
-impl ViewChangeLiar {
-    /// What is to prove a claim that it invented.
-    fn invented_votes(&self, stage: &Stage<'_>, claim: Claim) -> Option<Vec<Signed<Vote>>> {
-        let own = stage.signed_vote(Vote::one(Phase::Prepare, claim.view, claim.slot, claim.digest));
-        let quorum = usize::from(stage.committee().quorum());
-        match self.lie {
-            ViewChangeLie::InventThin => Some(vec![own]),
-            ViewChangeLie::InventRepeated => Some(vec![own; quorum]),
-            ViewChangeLie::InventForged => {
-                let members = stage.committee().members().take(quorum);
-                Some(members.map(|signer| Signed { signer, ..own.clone() }).collect())
-            }
-            _ => None,
-        }
-    }
-
-    fn lie(&self, stage: &mut Stage<'_>, old: &ViewChangeMessage) -> ViewChangeMessage {
-        let mut body = old.signed.body.clone();
-        let interval = stage.chain.checkpoint_interval();
-        let below = View(body.view.0.saturating_sub(1));
-        match self.lie {
-            ViewChangeLie::Invent
-            | ViewChangeLie::InventThin
-            | ViewChangeLie::InventRepeated
-            | ViewChangeLie::InventForged
-            | ViewChangeLie::Two => {
-                let claim = Claim { slot: body.stable.next(), view: below, digest: stage.some_digest() };
-                insert(&mut body, claim);
-                let mut new = stage.view_change(body, Some(old));
-                if let Some(votes) = self.invented_votes(stage, claim) {
-                    new.certificates.0.push(Arc::new(Certificate::from_votes(Phase::Prepare, claim, votes)));
-                }
-                return new;
-            }
-            ViewChangeLie::Forget => {
-                body.prepared.clear();
-                body.voted.clear();
-            }
-            ViewChangeLie::OutOfWindow => {
-                let slot = body.stable.plus(stage.chain.window() + 1);
-                let claim = Claim { slot, view: below, digest: stage.some_digest() };
-                insert(&mut body, claim);
-            }
-            ViewChangeLie::FutureView => {
-                let claim = Claim { slot: body.stable.next(), view: body.view, digest: stage.some_digest() };
-                insert(&mut body, claim);
-            }
-            ViewChangeLie::OldStable => {
-                body.stable = Slot(body.stable.0.saturating_sub(interval));
-                if body.stable == Slot(0) {
-                    body.state = stage.chain.id;
-                }
-                let end = body.stable.plus(stage.chain.window());
-                body.prepared.retain(|claim| claim.slot <= end);
-                body.voted.retain(|claim| claim.slot <= end);
-            }
-            ViewChangeLie::FutureStable => {
-                body.stable = body.stable.plus(interval);
-                body.state = stage.some_digest();
-                let stable = body.stable;
-                body.prepared.retain(|claim| stable < claim.slot);
-                body.voted.retain(|claim| stable < claim.slot);
-            }
-        }
-        stage.view_change(body, Some(old))
-    }
-}
-
-/// Adds a claim to both lists, in its place.
-fn insert(body: &mut ViewChange, claim: Claim) {
-    for claims in [&mut body.prepared, &mut body.voted] {
-        claims.retain(|known| known.slot != claim.slot);
-        claims.push(claim);
-        claims.sort_by_key(|claim| claim.slot);
-    }
 }

@@ -1,0 +1,94 @@
+//! It makes vertices of evidence that proves nothing: forged, misread, repeated, of another chain.
+
+use super::{Adversary, Stage};
+use cretoai_core::evidence::Evidence;
+use cretoai_core::message::{Message, Signed, ViewChange};
+use cretoai_core::signature::Statement;
+use cretoai_core::types::{Height, ReplicaId, Slot, View};
+use cretoai_core::verify::Verified;
+use cretoai_core::vertex::{Link, Payload, Vertex};
+use cretoai_core::vote::{Phase, Vote};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Accuses others of what they did not do.
+#[derive(Debug)]
+pub(super) struct FalseAccuser {
+    period: u64,
+    /// The last vote and VIEW-CHANGE that it heard from each of the others.
+    votes: BTreeMap<ReplicaId, Signed<Vote>>,
+    view_changes: BTreeMap<ReplicaId, Arc<Signed<ViewChange>>>,
+}
+
+impl FalseAccuser {
+    pub(super) fn new(period_us: u64) -> Self {
+        Self { period: period_us.max(1) * 1000, votes: BTreeMap::new(), view_changes: BTreeMap::new() }
+    }
+
+    fn accusation(&self, stage: &mut Stage<'_>) -> Evidence {
+        let victim = ReplicaId((stage.id.0 + 1) % stage.committee().n());
+        let heard = self.votes.get(&victim).cloned();
+        let own = || Vote::one(Phase::Commit, View(0), Slot(1), stage.chain.id);
+        let vote = heard.unwrap_or_else(|| stage.signed_vote(own()));
+        let changed = |vote: &Signed<Vote>, digest| {
+            let (slot, _) = vote.body.entries.iter().next().expect("votes are about a slot");
+            Vote::one(vote.body.phase, vote.body.view, slot, digest)
+        };
+        match stage.rng.below(5) {
+            // The other statement in the victim's name, with a signature of its own, or the one of the first.
+            0 => {
+                let body = changed(&vote, stage.some_digest());
+                let signature = stage.signer.sign(Statement::Vote(&body));
+                Evidence::Votes(vote.clone(), Signed { signer: victim, body, signature })
+            }
+            1 => {
+                let body = changed(&vote, stage.some_digest());
+                Evidence::Votes(vote.clone(), Signed { body, ..vote })
+            }
+            // Twice the same.
+            2 => Evidence::Votes(vote.clone(), vote),
+            // A vote that came before the victim left its view, and to which it owns up.
+            3 if self.view_changes.contains_key(&victim) => {
+                Evidence::LeftOut(vote, Arc::clone(&self.view_changes[&victim]))
+            }
+            // What it said itself, on another chain.
+            _ => {
+                let [a, b] = [stage.some_digest(), stage.some_digest()].map(|digest| changed(&vote, digest));
+                let abroad = |body: Vote| {
+                    let signature = stage.abroad.sign(Statement::Vote(&body));
+                    Signed { signer: stage.id, body, signature }
+                };
+                Evidence::Votes(abroad(a), abroad(b))
+            }
+        }
+    }
+}
+
+impl Adversary for FalseAccuser {
+    fn start(&mut self, stage: &mut Stage<'_>) {
+        stage.wakes.push(stage.now + self.period);
+    }
+
+    fn receives(&mut self, _stage: &mut Stage<'_>, _from: ReplicaId, message: &Verified<Message>) -> u32 {
+        match message.get() {
+            Message::Vote(vote) => {
+                self.votes.insert(vote.signer, vote.clone());
+            }
+            Message::ViewChange(message) => {
+                self.view_changes.insert(message.signed.signer, Arc::clone(&message.signed));
+            }
+            _ => {}
+        }
+        u32::MAX
+    }
+
+    fn wakes(&mut self, stage: &mut Stage<'_>) {
+        let payload = Payload::Evidence(Arc::new(self.accusation(stage)));
+        let prev = Link::genesis(stage.chain.id);
+        let (author, ts) = (stage.id, stage.time);
+        let vertex = Vertex { author, height: Height(1), ts, prev, refs: Vec::new(), payload };
+        let message = Message::Vertex(stage.vertex(vertex));
+        stage.say(stage.others(), message);
+        stage.wakes.push(stage.now + self.period);
+    }
+}
