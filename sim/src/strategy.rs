@@ -5,7 +5,7 @@ mod random;
 mod small_scope;
 pub mod twins;
 
-use crate::plan::Plan;
+use crate::plan::{Calm, Latency, Link, Load, Network, Phases, Plan, TimeoutPlan, Workload};
 use crate::report::RunReport;
 use crate::swarm;
 use crate::world::World;
@@ -64,6 +64,40 @@ impl Strategy {
             let report = world.run(&plan);
             sink(&plan, &report)
         })
+    }
+}
+
+/// The longest delay of a message in a [`brief`] plan.
+const DELAY_US: u64 = 1_000;
+/// The time-out for a view change that its plans begin with.
+const BASE_US: u64 = 20 * DELAY_US;
+
+/// What the plans of strategies with short schedules have in common: a quick, even network, small windows, and two
+/// clients who submit `ops` operations, one each `interval_us`.
+fn brief(strategy: Strategy, seed: u64, n: u16, ops: u64, interval_us: u64) -> Plan {
+    let latency = Latency::Uniform { min_us: DELAY_US / 2, max_us: DELAY_US };
+    let default = Link { latency, ..Link::default() };
+    Plan {
+        name: strategy.name().to_owned(),
+        seed,
+        n,
+        window: 8,
+        pipeline: 4,
+        timeouts: TimeoutPlan::from_base(BASE_US),
+        network: Network { client: Some(default.clone()), default, ..Network::default() },
+        workload: Workload {
+            clients: 2,
+            ops,
+            load: Load::Open { interval_us, jitter_per_mille: 300 },
+            timeout_us: Some(2 * BASE_US),
+            ..Workload::default()
+        },
+        phases: Phases {
+            calm: Some(Calm { delay_us: DELAY_US, heal_all: true, ..Calm::default() }),
+            linger_us: 0,
+            ..Phases::default()
+        },
+        ..Plan::default()
     }
 }
 

@@ -1,11 +1,9 @@
 //! Small scope (after Winter et al., OOPSLA'23): a few phases at the beginning of a run, in a few of which links
 //! between some replicas fail, and in a few of which one replica says something a little different to some others.
 
+use super::{BASE_US, DELAY_US, Strategy, brief};
 use crate::oracles::Bound;
-use crate::plan::{
-    Behaviour, Byzantine, Calm, Kind, Latency, Link, Load, MessageRule, Mutation, Network, Phases, Plan, RuleAction,
-    TimeoutPlan, Workload,
-};
+use crate::plan::{Behaviour, Byzantine, Kind, MessageRule, Mutation, Plan, RuleAction};
 use crate::rng::{Concern, Rng};
 use cretoai_core::committee::Committee;
 
@@ -17,9 +15,6 @@ const LINK_FAULTS: u64 = 4;
 
 /// Mutations, at the most.
 const MUTATIONS: u64 = 4;
-
-const DELAY_US: u64 = 1_000;
-const BASE_US: u64 = 20 * DELAY_US;
 
 /// A phase: what is said in it, about which slot, in which view.
 #[derive(Clone, Copy, Debug)]
@@ -34,34 +29,13 @@ struct Phase {
 pub(super) fn plan(seed: u64) -> Plan {
     let mut rng = Rng::new(seed, Concern::Swarm);
     let n = *rng.pick(&[4, 4, 4, 4, 5, 6, 7]);
-    let default = Link { latency: Latency::Uniform { min_us: DELAY_US / 2, max_us: DELAY_US }, ..Link::default() };
     let ops = rng.between(4, 12);
     let interval_us = *rng.pick(&[2, 4, 8]) * DELAY_US;
     let safety_until_us = ops * interval_us + 8 * BASE_US;
-    let mut plan = Plan {
-        name: "small-scope".to_owned(),
-        seed,
-        n,
-        checkpoint_interval: *rng.pick(&[1, 2, 4]),
-        window: 8,
-        pipeline: 4,
-        timeouts: TimeoutPlan { max_us: 4 * BASE_US, ..TimeoutPlan::from_base(BASE_US) },
-        network: Network { client: Some(default.clone()), default, ..Network::default() },
-        workload: Workload {
-            clients: 2,
-            ops,
-            load: Load::Open { interval_us, jitter_per_mille: 300 },
-            timeout_us: Some(2 * BASE_US),
-            ..Workload::default()
-        },
-        phases: Phases {
-            safety_until_us,
-            calm: Some(Calm { delay_us: DELAY_US, heal_all: true, ..Calm::default() }),
-            linger_us: 0,
-            ..Phases::default()
-        },
-        ..Plan::default()
-    };
+    let mut plan = brief(Strategy::SmallScope, seed, n, ops, interval_us);
+    plan.checkpoint_interval = *rng.pick(&[1, 2, 4]);
+    plan.timeouts.max_us = 4 * BASE_US;
+    plan.phases.safety_until_us = safety_until_us;
     for _ in 0..rng.between(0, LINK_FAULTS) {
         let phase = phase(&mut rng);
         split(&mut rng, &mut plan, phase);

@@ -6,11 +6,9 @@
 //! are alike, and only the two instances of the twin can be exchanged: of the two schedules that differ in this alone
 //! one is left out. All other seeds are samples of seven replicas, two of which run twice.
 
+use super::{BASE_US, DELAY_US, Strategy, brief};
 use crate::oracles::Bound;
-use crate::plan::{
-    Behaviour, Byzantine, Calm, Kind, Latency, Link, Load, MessageRule, Network, Phases, Plan, RuleAction, TimeoutPlan,
-    Workload,
-};
+use crate::plan::{Behaviour, Byzantine, Kind, MessageRule, Plan, RuleAction};
 use crate::rng::{Concern, Rng};
 use cretoai_core::committee::Committee;
 
@@ -41,8 +39,6 @@ pub const ENUMERATED: u64 = 4 * SCHEDULES;
 /// Neighbouring seeds are to be far apart, so that a few of them are a sample of all. A prime, and no divisor.
 const STRIDE: u64 = 15_485_863;
 
-const DELAY_US: u64 = 1_000;
-const BASE_US: u64 = 20 * DELAY_US;
 /// How long the primary of a view is heard, if the view begins when it should.
 const HEARD_US: u64 = 10 * DELAY_US;
 /// From the end of one view to the beginning of the next.
@@ -129,35 +125,13 @@ fn exponent(count: usize) -> u32 {
 
 /// The plan in which each view has its partition.
 fn spread(seed: u64, n: u16, twins: &[u16], partitions: &[Partition]) -> Plan {
-    let latency = Latency::Uniform { min_us: DELAY_US / 2, max_us: DELAY_US };
-    let default = Link { latency, ..Link::default() };
     let heard_until = |view: u64| (view + 1) * HEARD_US + view * CHANGE_US;
     let safety_until_us = heard_until(VIEWS as u64 - 1) + BASE_US;
     let interval_us = 4 * DELAY_US;
-    let mut plan = Plan {
-        name: "twins".to_owned(),
-        seed,
-        n,
-        checkpoint_interval: 4,
-        window: 8,
-        pipeline: 4,
-        timeouts: TimeoutPlan { max_us: BASE_US, ..TimeoutPlan::from_base(BASE_US) },
-        network: Network { client: Some(default.clone()), default, ..Network::default() },
-        workload: Workload {
-            clients: 2,
-            ops: safety_until_us / interval_us,
-            load: Load::Open { interval_us, jitter_per_mille: 300 },
-            timeout_us: Some(2 * BASE_US),
-            ..Workload::default()
-        },
-        phases: Phases {
-            safety_until_us,
-            calm: Some(Calm { delay_us: DELAY_US, heal_all: true, ..Calm::default() }),
-            linger_us: 0,
-            ..Phases::default()
-        },
-        ..Plan::default()
-    };
+    let mut plan = brief(Strategy::Twins, seed, n, safety_until_us / interval_us, interval_us);
+    plan.checkpoint_interval = 4;
+    plan.timeouts.max_us = BASE_US;
+    plan.phases.safety_until_us = safety_until_us;
     let honest: Vec<u16> = (0..n).filter(|id| !twins.contains(id)).collect();
     let class_of = |partition: &Partition, id: u16| {
         let at = honest.iter().position(|other| *other == id).expect("it runs once");
