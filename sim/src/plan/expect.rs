@@ -156,7 +156,7 @@ pub enum Expectation {
         /// Who.
         replicas: Vec<u16>,
     },
-    /// They refused to start, or stopped for good.
+    /// They refused to start, or stopped for good. Never holds of a Byzantine replica.
     Stopped {
         /// Who.
         replicas: Vec<u16>,

@@ -5,6 +5,7 @@ use crate::expectations::{Found, check};
 use crate::host::Mode;
 use crate::plan::Metric;
 use crate::report::{Failure, Outcome, Percentiles, RunReport, Verdict};
+use cretoai_core::Replica;
 use cretoai_core::types::ReplicaId;
 use std::collections::BTreeMap;
 
@@ -140,10 +141,12 @@ impl Run<'_> {
         Some(replica.ledger().standings().of(ReplicaId(of)))
     }
 
-    /// Whether a replica ended for good, or stopped because more are faulty than it can bear.
+    /// Whether a correct replica ended for good, or stopped because more are faulty than it can bear. A Byzantine one may
+    /// go on whatever the core that it runs says.
     pub(crate) fn has_stopped(&self, id: u16) -> bool {
         let machine = &self.hosts[usize::from(id)];
-        matches!(machine.mode, Mode::Dead(_))
-            || machine.replica.as_ref().is_some_and(|replica| replica.halted().is_some())
+        let is_halted = |replica: &Replica| replica.halted().is_some();
+        self.is_honest(machine.id)
+            && (matches!(machine.mode, Mode::Dead(_)) || machine.replica.as_ref().is_some_and(is_halted))
     }
 }
