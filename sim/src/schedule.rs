@@ -123,6 +123,7 @@ impl<T> Default for Slab<T> {
 
 impl<T> Slab<T> {
     /// Puts a value in.
+    #[inline]
     pub fn insert(&mut self, value: T) -> u32 {
         if let Some(index) = self.free.pop() {
             self.entries[index as usize] = Some(value);
@@ -144,6 +145,7 @@ impl<T> Slab<T> {
     }
 
     /// Takes a value out.
+    #[inline]
     pub fn remove(&mut self, index: u32) -> T {
         self.free.push(index);
         self.entries[index as usize].take().expect("an index in use")

@@ -77,7 +77,11 @@ impl Mix {
     pub fn bytes(&mut self, bytes: &[u8]) {
         let (words, tail) = bytes.as_chunks::<8>();
         words.iter().for_each(|word| self.part(u64::from_le_bytes(*word), 8));
-        tail.iter().for_each(|byte| self.byte(*byte));
+        if tail.is_empty() {
+            return;
+        }
+        let rest = tail.iter().rev().fold(0, |rest, byte| rest << 8 | u64::from(*byte));
+        self.part(rest, u32::try_from(tail.len()).expect("fewer than eight"));
     }
 
     /// The hash.

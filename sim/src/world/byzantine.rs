@@ -52,10 +52,9 @@ impl Run<'_> {
         let from = self.mail.get(letter).from;
         let seen = self.on_stage(id, |adversary, stage| adversary.receives(stage, from, &message)).unwrap_or(0);
         let puppets = self.seats[id].as_ref().map_or(0, |seat| seat.puppets.len());
-        let chosen: Vec<usize> = (0..puppets).filter(|puppet| seen >> puppet & 1 == 1).collect();
-        self.mail.get_mut(letter).copies += u32::try_from(chosen.len()).expect("a few");
-        for puppet in chosen {
+        for puppet in (0..puppets).filter(|puppet| seen >> puppet & 1 == 1) {
             if let Some(host) = self.seats[id].as_ref().map(|seat| seat.puppets[puppet]) {
+                self.mail.get_mut(letter).copies += 1;
                 self.hand(host, Lane::Peer(from.0), Waiting::Letter(letter));
             }
         }

@@ -5,8 +5,10 @@ use crate::crypto::mix;
 use crate::host::{Completion, Mode, Waiting};
 use crate::inbox::Lane;
 use crate::observe::{State, What};
+use crate::plan::Kind;
 use crate::probes::Probe;
 use crate::schedule::Due;
+use cretoai_core::Replica;
 use cretoai_core::input::{Ignored, Input};
 
 /// Ticks of a replica from one look at its memory to the next; every stable checkpoint is another occasion.
@@ -100,8 +102,16 @@ impl Run<'_> {
             let what = What::Delivered { from, letter: serial, message: letter.message.get(), result };
             self.observer.tell(self.now, Some(id), state, what);
         }
+        let is_late_vote =
+            matches!(letter.meta.kind, Kind::Prepare | Kind::Commit) && result == Err(Ignored::Duplicate);
         self.release(index);
         self.spend(host, 1);
+        if is_late_vote {
+            // As is one delivery in three. It leaves the state and every deadline as they were.
+            debug_assert!(self.is_armed(host), "a late vote moved a deadline");
+            self.tallies.took(result);
+            return self.drain(host);
+        }
         self.after(host, state, result);
     }
 
@@ -132,7 +142,7 @@ impl Run<'_> {
         machine.alarm = None;
         if machine.mode == Mode::Up {
             let local = machine.time(self.now);
-            let is_due = |replica: &mut cretoai_core::Replica| replica.deadline().is_some_and(|due| due <= local);
+            let is_due = |replica: &mut Replica| replica.deadline().is_some_and(|due| due <= local);
             if machine.replica.as_mut().is_some_and(is_due) {
                 self.tick(host);
             }
@@ -274,6 +284,14 @@ impl Run<'_> {
             machine.alarm = Some(at);
             self.schedule(at, Due::Deadline, host, 0);
         }
+    }
+
+    /// Whether a machine has an entry in the schedule for its replica's deadline, or an earlier one.
+    fn is_armed(&mut self, host: usize) -> bool {
+        let machine = &mut self.hosts[host];
+        let deadline = machine.replica.as_mut().filter(|_| machine.mode == Mode::Up).and_then(Replica::deadline);
+        let at = deadline.map(|deadline| machine.clock.when(deadline).max(self.now));
+        at.is_none_or(|at| machine.alarm.is_some_and(|alarm| alarm <= at))
     }
 
     /// Does what a replica wants, until it wants nothing more that can be done now.
