@@ -3,9 +3,14 @@
 
 use crate::certificate::Certificate;
 use crate::config::Genesis;
-use crate::evidence::Evidence;
+use crate::evidence::{Accusation, Evidence, forensics};
+use crate::hash::Digest;
+use crate::message::NewViewMessage;
+use crate::record::Record;
+use crate::types::{Slot, View};
 use crate::wire::{DecodeError, from_versioned, versioned};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Bytes of a bundle, at the most: far more than [`MAX_PIECES`](crate::evidence::MAX_PIECES) against each of 128
@@ -42,6 +47,46 @@ impl Bundle {
     }
 }
 
+/// What the records of one replica, or of several, prove.
+#[derive(Debug, Default)]
+pub struct Findings {
+    evidence: BTreeMap<Accusation, Arc<Evidence>>,
+    decided: BTreeMap<(Slot, Digest), Arc<Certificate>>,
+    new_views: BTreeMap<View, Arc<NewViewMessage>>,
+}
+
+impl Findings {
+    /// Takes up a record that was verified before it was written.
+    pub fn take(&mut self, record: &Record) {
+        match record {
+            Record::Evidence(evidence) => self.accuse(evidence),
+            Record::Committed(certificate) => {
+                let claim = certificate.claim;
+                self.decided.entry((claim.slot, claim.digest)).or_insert_with(|| Arc::clone(certificate));
+            }
+            Record::NewViewInstalled(message) => {
+                self.new_views.entry(message.signed.body.view).or_insert_with(|| Arc::clone(message));
+            }
+            _ => {}
+        }
+    }
+
+    fn accuse(&mut self, evidence: &Arc<Evidence>) {
+        self.evidence.entry((evidence.accused(), evidence.key())).or_insert_with(|| Arc::clone(evidence));
+    }
+
+    /// The bundle. Where a slot was decided in two ways, what that proves is part of it (`docs/protocol.md` X12).
+    #[must_use]
+    pub fn bundle(mut self, genesis: Genesis) -> Bundle {
+        let decided: Vec<Arc<Certificate>> = self.decided.values().cloned().collect();
+        for pair in decided.windows(2).filter(|pair| pair[0].claim.slot == pair[1].claim.slot) {
+            let culprits = forensics::decided_twice(&pair[0], &pair[1], self.new_views.values());
+            culprits.into_iter().for_each(|evidence| self.accuse(&Arc::new(evidence)));
+        }
+        Bundle { genesis, evidence: self.evidence.into_values().collect(), decided }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +107,17 @@ mod tests {
         assert_eq!(Bundle::decode(&bytes), Ok(bundle));
         assert!(Bundle::decode(&bytes[..bytes.len() - 1]).is_err());
         assert_eq!(Bundle::decode(&[bytes, vec![0]].concat()), Err(DecodeError::Trailing(1)));
+    }
+
+    #[test]
+    fn two_decisions_of_a_slot_convict_whoever_signed_both() {
+        let world = World::new(4);
+        let mut findings = Findings::default();
+        for batch in [1, 2, 1] {
+            findings.take(&Record::Committed(Arc::new(world.certificate(Phase::Commit, claim(3, 0, batch)))));
+        }
+        let bundle = findings.bundle(world.chain.genesis.clone());
+        assert_eq!(bundle.decided.len(), 2);
+        assert!(world.chain.committee.weak_quorum() <= u16::try_from(bundle.evidence.len()).expect("a few"));
     }
 }

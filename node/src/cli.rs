@@ -4,6 +4,7 @@ mod args;
 mod ask;
 mod dev;
 mod load;
+mod proof;
 mod start;
 
 use crate::api::VERSION;
@@ -49,6 +50,7 @@ fn run(command: Command) -> Result<(), Stop> {
         Command::Keygen(args) => keygen(&args),
         Command::Dev(args) => block_on(dev::run(args)),
         Command::Start(args) => start::run(*args),
+        Command::Proof(args) => proof::run(&args),
         Command::Submit(args) => block_on(ask::submit(args)),
         Command::Get(args) => block_on(ask::get(args)),
         Command::Status(args) => block_on(ask::status(args)),

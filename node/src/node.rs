@@ -8,7 +8,8 @@ use crate::metrics::{self, Metrics, NetworkCollector, ProcessCollector, StatusCo
 use crate::observer::{Heads, NodeObserver};
 use crate::server::{Server, Stopping};
 use cretoai_core::kv::KvStore;
-use cretoai_core::types::ReplicaId;
+use cretoai_core::record::Record;
+use cretoai_core::types::{Lsn, ReplicaId};
 use cretoai_core::verify::Verifier;
 use cretoai_runtime::driver::{Driver, Fatal, Handle, Setup};
 use cretoai_runtime::env::TokioEnv;
@@ -234,6 +235,17 @@ pub fn create_store(config: &NodeConfig, id: ReplicaId) -> Result<(), Stop> {
     let owner = Owner { chain: config.chain.id, replica: id };
     let created = RocksStore::create(&config.file.data, owner, &rocks_config(config));
     created.map(drop).map_err(|error| refused(config, &error))
+}
+
+/// The log of a replica that does not run.
+///
+/// # Errors
+/// [`Stop`] when there is none, a process has it open, or it is not as it was written.
+pub(crate) fn stored(config: &NodeConfig) -> Result<Vec<(Lsn, Record)>, Stop> {
+    let keys = Keys::load(&config.file.key).map_err(|error| Stop::Usage(error.to_string()))?;
+    let id = keys.replica(&config.chain).map_err(|error| Stop::Usage(error.to_string()))?;
+    let recovered = open(config, id, StoreMode::Existing)?.recover();
+    recovered.map(|recovered| recovered.records).map_err(|error| refused(config, &error))
 }
 
 fn open(config: &NodeConfig, id: ReplicaId, mode: StoreMode) -> Result<RocksStore, Stop> {

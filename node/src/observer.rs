@@ -5,6 +5,7 @@ use crate::events::EventLog;
 use crate::metrics::Metrics;
 use cretoai_core::config::Chain;
 use cretoai_core::message::Message;
+use cretoai_core::record::Record;
 use cretoai_core::time::{Duration, Instant};
 use cretoai_core::types::{ReplicaId, Slot};
 use cretoai_runtime::driver::{Event, Observer};
@@ -103,6 +104,12 @@ impl<E: Env> Observer for NodeObserver<E> {
         if let Event::Accused(evidence) = event {
             let (kind, accused) = (evidence.kind(), evidence.accused());
             tracing::warn!(?kind, %accused, "a replica contradicted itself; the evidence is kept");
+        }
+        if let Event::Recorded(_, Record::Halted(halt)) = event {
+            tracing::error!(
+                ?halt,
+                "stopped for good; once the process has ended, `cretoai-node proof` writes what it can prove"
+            );
         }
         self.metrics.observe(self.id, event, || self.env.now());
         if let Some(events) = &self.events {

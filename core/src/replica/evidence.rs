@@ -9,7 +9,6 @@
 //! where others still count it, or the other way round, splits the system.
 
 use super::{Halt, Replica};
-use crate::bundle::Bundle;
 use crate::committee::{ReplicaSet, singleton};
 use crate::evidence::{Accusation, Evidence, EvidenceStore};
 use crate::outbox::Outbox;
@@ -47,15 +46,6 @@ impl Replica {
     #[must_use]
     pub fn evidence(&self) -> &EvidenceStore {
         &self.evidence
-    }
-
-    /// What this replica can prove, for those who trust nobody: its operator, and after it stopped everybody else (X16).
-    #[must_use]
-    pub fn bundle(&self) -> Bundle {
-        let mut decided: Vec<_> = self.log.all().filter_map(|state| state.committed.clone()).collect();
-        decided.sort_unstable_by_key(|certificate| certificate.claim.slot);
-        let (genesis, evidence) = (self.chain.genesis.clone(), self.evidence.iter().cloned().collect());
-        Bundle { genesis, evidence, decided }
     }
 
     /// After a restart, or when the state was replaced: what has not counted there is to be submitted again.

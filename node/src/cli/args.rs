@@ -24,6 +24,8 @@ pub(super) enum Command {
     Dev(DevArgs),
     /// Runs a replica until SIGTERM or Ctrl-C.
     Start(Box<StartArgs>),
+    /// Writes what a stopped replica can prove, for `cretoai-sim verify`.
+    Proof(Box<ProofArgs>),
     /// Makes a key file and prints the public key for the genesis.
     Keygen(Keygen),
     /// Submits an operation on the key-value store.
@@ -92,6 +94,18 @@ pub(super) struct DevArgs {
     /// A level of logs, or directives.
     #[arg(long, env = "CRETOAI_LOG_LEVEL", default_value = "warn")]
     pub(super) log_level: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct ProofArgs {
+    /// The replica's node.toml.
+    #[arg(long, env = "CRETOAI_CONFIG")]
+    pub(super) config: PathBuf,
+    /// The file to write; an older one is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: PathBuf,
+    #[command(flatten)]
+    pub(super) overrides: Overrides,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -4,10 +4,16 @@ use super::cluster::{Cluster, get, post, until};
 use super::judge::{assert_lies_are_noticed, chain, told};
 use super::load::Load;
 use super::process::{Folder, Process, run};
+use cretoai_core::bundle::Bundle;
+use cretoai_core::config::Chain;
 use cretoai_core::message::Message;
 use cretoai_core::record::Record;
+use cretoai_core::vote::Phase;
 use cretoai_node::events::{Entry, Stamped};
+use cretoai_sim::audit::Auditor;
+use cretoai_sim::crypto::Keys;
 use serde_json::Value;
+use std::sync::Arc;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_replica_takes_all_show_also_after_a_restart_of_all() {
@@ -45,6 +51,34 @@ async fn seven_replicas_do_without_two_and_take_them_back() {
     load.end(&cluster, &[0, 1, 2, 3, 4, 5, 6]).await;
     cluster.agrees(0, "all", &[0, 1, 2, 3, 4, 5, 6]).await;
     cluster.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stopped_replica_can_prove_convinces_whoever_has_nothing_but_the_file() {
+    let mut cluster = Cluster::new("proof", "ml-dsa-87", 4);
+    cluster.start_up().await;
+    cluster.agrees(0, "proven", &[2]).await;
+    let folder = Folder::new("proof-out");
+    let file = folder.file("proof");
+    let (config, out) = (cluster.config(2).display().to_string(), file.display().to_string());
+    let prove = ["proof", "--config", &config, "--out", &out];
+    let refused = run(&prove);
+    assert_eq!(refused.status.code(), Some(64), "while it runs: {}", String::from_utf8_lossy(&refused.stderr));
+
+    cluster.stop_all().await;
+    let written = run(&prove);
+    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+    let bundle = Bundle::decode(&std::fs::read(&file).expect("it was written")).expect("a bundle");
+    let signatures = Keys::verifier_of(&bundle.genesis, None).expect("keys of a known scheme");
+    let auditor = Auditor::new(chain_of(&bundle), signatures);
+    assert!(!bundle.decided.is_empty() && bundle.evidence.is_empty());
+    assert!(bundle.decided.iter().all(|certificate| auditor.certificate(certificate, Phase::Commit).is_ok()));
+    cluster.finish().await;
+}
+
+/// The chain that a bundle names. Nobody else is asked.
+fn chain_of(bundle: &Bundle) -> Arc<Chain> {
+    Arc::new(Chain::new(bundle.genesis.clone(), false).expect("four replicas"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

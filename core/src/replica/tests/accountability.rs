@@ -1,7 +1,7 @@
 //! What becomes of a replica that contradicts itself.
 
 use super::*;
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Findings};
 use crate::message::{NewView, NewViewMessage, ViewChange};
 use crate::replica::Halt;
 use crate::vote::Phase;
@@ -132,7 +132,10 @@ fn one_culprit_too_many_stops_everybody_also_after_a_restart() {
     assert!(cluster.nodes[0].replica.executed() <= Slot(2));
 
     // What it can prove convinces others.
-    let bundle = Bundle::decode(&cluster.nodes[1].replica.bundle().encode()).unwrap();
+    let mut findings = Findings::default();
+    cluster.nodes[1].log.iter().for_each(|record| findings.take(record));
+    let bundle = findings.bundle(cluster.world.chain.genesis.clone());
+    let bundle = Bundle::decode(&bundle.encode()).unwrap();
     let accused: Vec<u16> = bundle.evidence.iter().map(|evidence| evidence.accused().0).collect();
     assert_eq!(accused, [2, 3]);
     assert!(bundle.evidence.into_iter().all(|evidence| cluster.world.verifier.evidence(evidence).is_ok()));
