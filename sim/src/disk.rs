@@ -54,8 +54,17 @@ enum Log {
     /// Nobody will ever read it.
     None,
     Values(Vec<Record>),
-    /// Frames, each with its number of records.
-    Bytes(Vec<(Vec<u8>, usize)>),
+    Bytes(Vec<Frame>),
+}
+
+/// A frame as it lies on a disk.
+#[derive(Debug)]
+struct Frame {
+    bytes: Vec<u8>,
+    /// What was written. Whether it can be read, the bytes alone decide.
+    records: Vec<Record>,
+    /// Whether the bytes are still those that were written.
+    is_whole: bool,
 }
 
 /// A disk.
@@ -188,7 +197,7 @@ impl Disk {
             && !records.is_empty()
         {
             self.frames += 1;
-            log.push((frame(&records, self.frames), records.len()));
+            log.push(Frame { bytes: frame(&records, self.frames), records, is_whole: true });
         }
     }
 
@@ -234,7 +243,7 @@ impl Disk {
             let mut bytes = frame(&records, self.frames + 1);
             let last = bytes.len() - 1;
             bytes.truncate(rng.index(last));
-            log.push((bytes, 0));
+            log.push(Frame { bytes, records: Vec::new(), is_whole: false });
         }
     }
 
@@ -247,7 +256,8 @@ impl Disk {
             1 => return false,
             count => rng.index(count - 1),
         };
-        let bytes = &mut log[frame].0;
+        let Frame { bytes, is_whole, .. } = &mut log[frame];
+        *is_whole = false;
         let at = rng.index(bytes.len());
         bytes[at] ^= 1 << rng.below(8);
         true
@@ -268,13 +278,13 @@ impl Disk {
             Log::None => Err(Unreadable("this plan promised that nobody would read the log".to_owned())),
             Log::Values(log) => Ok((log.clone(), false)),
             Log::Bytes(log) => {
-                let bytes: Vec<u8> = log.iter().flat_map(|(bytes, _)| bytes).copied().collect();
+                let bytes: Vec<u8> = log.iter().flat_map(|frame| &frame.bytes).copied().collect();
                 let (frames, tail) = read_frames(&bytes).map_err(|error| Unreadable(error.to_string()))?;
                 if tail != Tail::Clean
-                    && let Some((_, records)) = log.pop()
+                    && let Some(last) = log.pop()
                 {
                     // A frame that was finished once had a number of its own.
-                    self.frames -= u64::from(records > 0);
+                    self.frames -= u64::from(!last.records.is_empty());
                 }
                 let records = frames.into_iter().flat_map(|(_, records)| records).collect();
                 Ok((records, tail != Tail::Clean))
@@ -288,11 +298,12 @@ impl Disk {
             Log::None => {}
             Log::Values(log) => log.retain(|record| !is_obsolete(record)),
             Log::Bytes(log) => {
-                let bytes: Vec<u8> = log.iter().flat_map(|(bytes, _)| bytes).copied().collect();
-                let Ok((frames, Tail::Clean)) = read_frames(&bytes) else { return };
-                let records = frames.into_iter().flat_map(|(_, records)| records);
+                if log.iter().any(|frame| !frame.is_whole) {
+                    return;
+                }
+                let records = log.drain(..).flat_map(|frame| frame.records);
                 let records: Vec<Record> = records.filter(|record| !is_obsolete(record)).collect();
-                *log = vec![(frame(&records, self.frames), records.len())];
+                log.push(Frame { bytes: frame(&records, self.frames), records, is_whole: true });
             }
         }
     }

@@ -123,7 +123,6 @@ impl<T> Default for Slab<T> {
 
 impl<T> Slab<T> {
     /// Puts a value in.
-    #[inline]
     pub fn insert(&mut self, value: T) -> u32 {
         if let Some(index) = self.free.pop() {
             self.entries[index as usize] = Some(value);
@@ -145,10 +144,17 @@ impl<T> Slab<T> {
     }
 
     /// Takes a value out.
-    #[inline]
     pub fn remove(&mut self, index: u32) -> T {
         self.free.push(index);
         self.entries[index as usize].take().expect("an index in use")
+    }
+
+    /// Forgets a value where it lies.
+    pub fn discard(&mut self, index: u32) {
+        self.free.push(index);
+        let value = &mut self.entries[index as usize];
+        assert!(value.is_some(), "an index in use");
+        *value = None;
     }
 
     /// Forgets everything.
@@ -182,5 +188,7 @@ mod tests {
         let (a, b) = (slab.insert('a'), slab.insert('b'));
         assert_eq!(slab.remove(a), 'a');
         assert_eq!((slab.insert('c'), *slab.get(b)), (a, 'b'));
+        slab.discard(b);
+        assert_eq!((slab.insert('d'), *slab.get(a)), (b, 'c'));
     }
 }

@@ -12,7 +12,7 @@ use cretoai_core::Replica;
 use cretoai_core::input::{Ignored, Input};
 
 /// Ticks of a replica from one look at its memory to the next; every stable checkpoint is another occasion.
-const TICKS_A_LOOK: u64 = 4;
+const TICKS_A_LOOK: u64 = 8;
 
 impl Run<'_> {
     /// Gives a machine something to do, now or when it has time.

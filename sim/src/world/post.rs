@@ -89,7 +89,7 @@ impl Run<'_> {
         let letter = self.mail.get_mut(index);
         (letter.copies, letter.serial, letter.nth) = (copies, self.serial, nth);
         if copies == 0 {
-            self.mail.remove(index);
+            self.mail.discard(index);
         }
         self.note_sent(from, signer, &meta, addressed);
     }
@@ -167,7 +167,7 @@ impl Run<'_> {
         let letter = self.mail.get_mut(index);
         letter.copies -= 1;
         if letter.copies == 0 {
-            self.mail.remove(index);
+            self.mail.discard(index);
         }
     }
 }
