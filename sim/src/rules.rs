@@ -7,7 +7,11 @@ use cretoai_core::committee::ReplicaSet;
 
 /// All rules of a run, in order.
 #[derive(Debug, Default)]
-pub struct Rules(Vec<Rule>);
+pub struct Rules {
+    rules: Vec<Rule>,
+    /// The kinds that any of them is about: most messages are of none.
+    kinds: u32,
+}
 
 #[derive(Clone, Debug)]
 struct Rule {
@@ -51,19 +55,21 @@ impl Rules {
             per_mille: rule.per_mille,
             action: rule.action,
         };
-        Self(rules.iter().map(compile).collect())
+        let rules: Vec<Rule> = rules.iter().map(compile).collect();
+        let kinds = rules.iter().fold(0, |all, rule| all | rule.kinds);
+        Self { rules, kinds }
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rules.is_empty()
     }
 
     /// Switches the rules of a name on or off. Whether there is such a rule.
     pub fn switch(&mut self, name: &str, enabled: bool) -> bool {
         let mut found = false;
-        for rule in self.0.iter_mut().filter(|rule| rule.name == name) {
+        for rule in self.rules.iter_mut().filter(|rule| rule.name == name) {
             rule.enabled = enabled;
             found = true;
         }
@@ -73,15 +79,19 @@ impl Rules {
     /// From now on no rule touches what one of `set` sends to another of it.
     pub fn spare(&mut self, set: ReplicaSet) {
         let mut split = Vec::new();
-        for rule in self.0.drain(..) {
+        for rule in self.rules.drain(..) {
             split.push(Rule { from: rule.from & set, to: rule.to & !set, ..rule.clone() });
             split.push(Rule { from: rule.from & !set, ..rule });
         }
-        self.0 = split;
+        self.rules = split;
     }
 
     /// What the first rule that matches a message says, if any does.
+    #[inline]
     pub fn decide(&mut self, rng: &mut Rng, meta: &Meta, link: (u16, u16), now: u64) -> Option<RuleAction> {
+        if self.kinds & 1 << meta.kind as u32 == 0 {
+            return None;
+        }
         let (from, to) = link;
         let matches = |rule: &&mut Rule| {
             rule.enabled
@@ -95,7 +105,7 @@ impl Rules {
                 && within(rule.slots, meta.slots)
                 && rng.chance(rule.per_mille)
         };
-        let rule = self.0.iter_mut().find(matches)?;
+        let rule = self.rules.iter_mut().find(matches)?;
         rule.left -= 1;
         Some(rule.action)
     }
