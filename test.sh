@@ -176,6 +176,8 @@ step_campaign() {
     build_release
     "$CARGO_TARGET_DIR/release/cretoai-sim" campaign demo --seeds 0..300 --out "$failures"
     "$CARGO_TARGET_DIR/release/cretoai-sim" campaign --seeds "$seeds" --out "$failures"
+    # Not a sample: every state of four replicas within two views.
+    "$CARGO_TARGET_DIR/release/cretoai-sim" explore
 }
 
 # Each benchmark once, to see that it runs. Figures come from `cargo bench -p cretoai-benches` on an idle machine.

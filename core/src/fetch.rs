@@ -193,6 +193,11 @@ impl FetchTable {
         self.wanted.keys().any(|item| matches!(item, FetchItem::Chunk(..)))
     }
 
+    /// What is asked for, ascending.
+    pub fn items(&self) -> impl Iterator<Item = &FetchItem> {
+        self.wanted.keys()
+    }
+
     /// The number of items asked for.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -8,6 +8,7 @@ mod authoring;
 mod budget;
 mod catch_up;
 mod checkpoint;
+mod essence;
 mod evidence;
 mod execution;
 mod new_view;
@@ -25,6 +26,7 @@ mod view_change;
 mod tests;
 
 pub use admission::Admission;
+pub use essence::Essence;
 pub use observe::Footprint;
 pub use recovery::{OwnSnapshot, RecoverError};
 

@@ -63,6 +63,12 @@ impl VoteSet {
         self.tallies.iter().find(|(_, by)| committee.is_quorum(*by)).map(|(digest, _)| *digest)
     }
 
+    /// Who voted for which digest, in the order in which each was first named.
+    #[must_use]
+    pub fn tallies(&self) -> &[(Digest, ReplicaSet)] {
+        &self.tallies
+    }
+
     /// The vote that was counted for a signer.
     #[must_use]
     pub fn vote_of(&self, signer: ReplicaId) -> Option<&Signed<Vote>> {

@@ -6,6 +6,7 @@ mod campaign;
 mod compare;
 mod describe;
 mod event;
+mod explore;
 mod replay;
 mod run;
 mod shrink;
@@ -108,6 +109,7 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Ended {
     match arguments.command.unwrap_or(demo) {
         Command::Run { scenario, seed, bundle } => run::run(&scenario, seed, bundle.as_deref(), out),
         Command::Campaign(arguments) => campaign::run(&arguments, out),
+        Command::Explore(arguments) => explore::run(&arguments, out),
         Command::Replay { failure, until, replica } => replay::run(&failure, &Shown { until, replica }, out),
         Command::Shrink { failure, to } => shrink::run(&failure, to.as_deref(), out),
         Command::Scenarios => scenarios(out),

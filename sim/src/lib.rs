@@ -10,6 +10,7 @@ pub mod clock;
 pub mod crypto;
 pub mod disk;
 mod expectations;
+pub mod explore;
 pub mod facts;
 pub mod guest;
 mod history;

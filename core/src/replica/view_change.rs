@@ -8,6 +8,7 @@
 //! every vote, not only what was prepared.
 
 use super::Replica;
+use super::essence::ViewChangeEssence;
 use crate::batch::HashedBatch;
 use crate::certificate::{Certificate, CertificateSet, Claim};
 use crate::checkpoint::CheckpointCertificate;
@@ -145,6 +146,33 @@ impl ViewChangeState {
     /// The slot above which the claims of the frozen VIEW-CHANGE need their bodies.
     pub(super) fn oldest_needed_slot(&self) -> Option<Slot> {
         self.own.as_ref().map(|own| own.signed.body.stable)
+    }
+
+    /// What is held, with the claims of those VIEW-CHANGEs that this replica may have to choose from.
+    pub(super) fn essence(&self, is_primary: impl Fn(View) -> bool) -> ViewChangeEssence {
+        let heard = |signed: &Signed<ViewChange>| {
+            let body = &signed.body;
+            (body.view, is_primary(body.view).then(|| (body.stable, body.prepared.clone())))
+        };
+        let of = |held: &Option<Arc<Signed<ViewChange>>>| held.as_deref().map(heard);
+        let proof = |kept: &Arc<ViewChangeMessage>| {
+            let claims = kept.certificates.0.iter().map(|certificate| certificate.claim);
+            (kept.signed.signer, kept.signed.body.view, claims.collect())
+        };
+        ViewChangeEssence {
+            heard: self
+                .highest
+                .iter()
+                .zip(&self.for_target)
+                .map(|(highest, target)| [of(highest), of(target)])
+                .collect(),
+            own: self.own.as_ref().map(|own| heard(&own.signed)),
+            proofs: self.proofs.iter().flatten().map(proof).collect(),
+            certificates: self.certificates.keys().copied().collect(),
+            stables: self.stables.keys().copied().collect(),
+            batches: self.batches.keys().copied().collect(),
+            wanted: self.wanted.clone(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -32,6 +32,8 @@ pub(super) enum Command {
     },
     /// Run scenarios with many seeds, on all cores
     Campaign(CampaignArguments),
+    /// Try every order of deliveries at small scope: four replicas, one of them Byzantine
+    Explore(ExploreArguments),
     /// Run a failure again, and show how it came about
     Replay {
         /// A failure file
@@ -110,6 +112,28 @@ pub(super) struct CampaignArguments {
     /// Stop after so many failures
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) max_failures: u64,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ExploreArguments {
+    /// The Byzantine replica; each of the four in turn when absent
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u16).range(..4))]
+    pub(super) byzantine: Option<u16>,
+    /// Views, from view 0 on
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=4))]
+    pub(super) views: u64,
+    /// Slots, from slot 1 on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=2))]
+    pub(super) slots: u64,
+    /// How often each honest replica may crash and come back
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=2))]
+    pub(super) restarts: u32,
+    /// Try also those orders that differ only in steps that do not depend on each other
+    #[arg(long)]
+    pub(super) all_orders: bool,
+    /// Stop after so many states
+    #[arg(long, value_name = "STATES", default_value_t = 5_000_000)]
+    pub(super) limit: usize,
 }
 
 /// How a trace is written.

@@ -90,12 +90,13 @@ impl Run<'_> {
         let id = self.hosts[host].id;
         let is_honest = self.is_honest(id);
         let machine = &mut self.hosts[host];
-        let (oracles, facts) = (&mut self.oracles, &mut self.facts);
+        let (oracles, facts, observer, now) = (&mut self.oracles, &mut self.facts, &mut self.observer, self.now);
         machine.disk.crash(&mut self.disk_rng, |item| {
             if let Item::Record(record) = item
                 && is_honest
             {
                 oracles.recorded(id, record, facts);
+                observer.tell(now, Some(id), State::default(), What::Recorded(record));
             }
         });
         machine.mode = Mode::Down;

@@ -1,0 +1,48 @@
+//! Exhaustive exploration at small scope: what is covered, and that the reductions lose nothing.
+
+use cretoai_core::types::ReplicaId;
+use cretoai_sim::explore::{Bounds, Orders, explore};
+
+fn bounds(byzantine: u16) -> Bounds {
+    let byzantine = ReplicaId(byzantine);
+    Bounds { byzantine, views: 1, slots: 1, restarts: 0, orders: Orders::Reduced, states: 100_000 }
+}
+
+#[test]
+fn no_order_of_deliveries_in_one_view_violates_an_oracle_whoever_is_byzantine() {
+    for byzantine in 0..4 {
+        for restarts in 0..2 {
+            let report = explore(Bounds { restarts, ..bounds(byzantine) });
+            assert!(report.is_complete && report.found.is_none(), "{report:#?}");
+        }
+    }
+}
+
+#[test]
+fn no_order_of_deliveries_in_two_views_violates_an_oracle_when_a_backup_is_byzantine() {
+    let report = explore(Bounds { views: 2, ..bounds(3) });
+    assert!(report.is_complete && report.found.is_none(), "{report:#?}");
+    assert!(1000 < report.said, "both views are reached: {report:#?}");
+}
+
+#[test]
+fn no_order_of_deliveries_over_two_slots_violates_an_oracle_when_a_backup_is_byzantine() {
+    let report = explore(Bounds { slots: 2, ..bounds(3) });
+    assert!(report.is_complete && report.found.is_none(), "{report:#?}");
+}
+
+#[test]
+fn what_can_be_said_together_is_the_same_in_all_orders_and_in_the_reduced_ones() {
+    for byzantine in 0..4 {
+        let [all, reduced] =
+            [Orders::All, Orders::Reduced].map(|orders| explore(Bounds { orders, ..bounds(byzantine) }));
+        assert_eq!((all.said, all.fingerprint), (reduced.said, reduced.fingerprint), "Byzantine r{byzantine}");
+        assert!(reduced.states < all.states, "{} of {}", reduced.states, all.states);
+    }
+}
+
+#[test]
+fn an_exploration_that_stops_early_says_so() {
+    let report = explore(Bounds { states: 10, ..bounds(0) });
+    assert!(!report.is_complete, "{report:#?}");
+}
