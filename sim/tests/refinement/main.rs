@@ -192,3 +192,22 @@ fn a_vote_in_another_view_is_noticed() {
     });
     assert!(wrong.contains("Votes") && wrong.contains("it is in"), "{wrong}");
 }
+
+#[test]
+fn a_decision_without_those_who_prepared_it_is_noticed() {
+    let wrong = notices(|record| Some(record).filter(|record| !matches!(record, Record::Prepared(_))));
+    assert!(wrong.contains("Decides") && wrong.contains("too few are prepared"), "{wrong}");
+}
+
+#[test]
+fn a_decision_of_another_batch_is_noticed() {
+    let wrong = notices(|record| match record {
+        Record::Committed(certificate) => {
+            let mut certificate = (*certificate).clone();
+            certificate.claim.digest = Digest([7; 32]);
+            Some(Record::Committed(Arc::new(certificate)))
+        }
+        other => Some(other),
+    });
+    assert!(wrong.contains("Decides"), "{wrong}");
+}
