@@ -250,9 +250,7 @@ impl Replica {
     pub(super) fn on_vote(&mut self, vote: &Signed<Vote>, out: &mut Outbox) -> Result<(), Ignored> {
         let view = vote.body.view;
         let early = self.target == Some(view);
-        if view != self.view && !early && !Mutant::VotesOfAnyView.is_on()
-            || Mutant::BannedUnheard.is_on() && self.ledger.standings().is_banned(vote.signer)
-        {
+        if view != self.view && !early && !Mutant::VotesOfAnyView.is_on() {
             return Err(Ignored::WrongView);
         }
         // A replica that left its view can no longer become prepared in it; the slot may still be decided (N2).
@@ -308,6 +306,9 @@ impl Replica {
         vote: &Signed<Vote>,
         out: &mut Outbox,
     ) -> Result<(), Ignored> {
+        if Mutant::BannedUnheard.is_on() && self.ledger.standings().is_banned(vote.signer) {
+            return Err(Ignored::Moot);
+        }
         let (n, phase) = (self.chain.committee.n(), vote.body.phase);
         let state = self.log.get_mut(slot).expect("inside the ring");
         let certificate = match phase {
