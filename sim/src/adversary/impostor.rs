@@ -5,10 +5,11 @@ use cretoai_core::checkpoint::CheckpointVote;
 use cretoai_core::committee::singleton;
 use cretoai_core::hashed::Hashed;
 use cretoai_core::message::{Message, NewViewMessage, PrePrepare, Signed, ViewChange, ViewChangeMessage};
+use cretoai_core::request::{ClientRequest, Request};
 use cretoai_core::signature::{Signature, Statement};
 use cretoai_core::types::ReplicaId;
 use cretoai_core::verify::Verified;
-use cretoai_core::vertex::{SignedVertex, Vertex};
+use cretoai_core::vertex::{Link, Payload, SignedVertex, Vertex};
 use std::sync::Arc;
 
 /// It says in the names of others what only they may say, and in its own what only a primary may.
@@ -73,13 +74,23 @@ fn forged(stage: &mut Stage<'_>, message: &Message) -> Option<Message> {
     }
 }
 
-/// Another vertex of the same author and height, in the author's name or in its own.
+/// Another vertex of the same author and height in the author's name, or a successor in its own.
 fn vertex(stage: &mut Stage<'_>, old: &SignedVertex) -> SignedVertex {
     let mut vertex = Vertex::clone(&old.body);
     vertex.ts.0 += 1;
+    let mut signer = old.signer;
+    if let Some(request) = old.body.requests().first()
+        && stage.rng.chance(500)
+    {
+        let nonce = *stage.some_digest().0.first_chunk().expect("a digest is longer");
+        let request = ClientRequest::anonymous(Request { nonce, ..Request::clone(&request.request) });
+        vertex.prev = Link { height: old.body.height, id: old.id() };
+        vertex.height = vertex.due_height();
+        vertex.payload = Payload::Requests(vec![Arc::new(request)]);
+        signer = stage.id;
+    }
     let body = Hashed::new(vertex);
     let signature = own_signature(stage, Statement::Vertex(body.digest()));
-    let signer = if stage.rng.chance(500) { old.signer } else { stage.id };
     Signed { signer, body, signature }
 }
 

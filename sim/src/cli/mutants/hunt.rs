@@ -164,9 +164,11 @@ impl Hunter {
         for campaign in 0..self.bounds.campaigns {
             let before = self.hunted.kills.len();
             self.campaign(campaign, strategy, &scenario);
-            self.hunted.campaigns += 1;
+            let is_found = before < self.hunted.kills.len();
+            // A campaign that was cut short says nothing, unless there is no other.
+            self.hunted.campaigns += u64::from(is_found || !self.hunted.is_bounded || before == 0);
             // Whoever survives one campaign is not looked for in all the others.
-            if self.hunted.kills.len() == before {
+            if !is_found {
                 return;
             }
         }
