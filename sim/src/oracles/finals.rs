@@ -59,15 +59,15 @@ impl Finals {
                 author.aged = link.height;
             }
         }
-        let what = format!("vertex {id:?} of {} is final in {slot}", body.author);
+        let what = || format!("vertex {id:?} of {} is final in {slot}", body.author);
         if banned_from.is_some_and(|from| from <= slot) {
-            return Err(format!("{what}, and its author is banned"));
+            return Err(format!("{}, and its author is banned", what()));
         }
         if body.prev != last {
-            return Err(format!("{what}, and is no successor of {:?}", last.id));
+            return Err(format!("{}, and is no successor of {:?}", what(), last.id));
         }
         match parent {
-            Some(parent) => Err(format!("{what}, and its parent {:?} is not", parent.id)),
+            Some(parent) => Err(format!("{}, and its parent {:?} is not", what(), parent.id)),
             None => Ok(()),
         }
     }

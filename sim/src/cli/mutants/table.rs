@@ -150,7 +150,6 @@ fn cell(hunted: &Hunted) -> String {
     }
     let cpu = hunted.spread(|kill| kill.cpu_us).map_or(0, |[_, median, _]| median);
     let is_whole = hunted.is_killed() && !hunted.is_bounded;
-    let some =
-        if is_whole { String::new() } else { format!("{}/{}: ", hunted.kills.len(), hunted.campaigns) };
+    let some = if is_whole { String::new() } else { format!("{}/{}: ", hunted.kills.len(), hunted.campaigns) };
     format!("{some}{} ({}–{}), {}", grouped(median), grouped(low), grouped(high), span_us(cpu))
 }
