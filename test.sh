@@ -185,6 +185,7 @@ step_campaign() {
 step_mutants() {
     cargo build --release "${release[@]}" --features cretoai-sim/mutants --bin cretoai-sim
     "$CARGO_TARGET_DIR/release/cretoai-sim" mutants --check
+    cargo test --release "${release[@]}" --features cretoai-sim/mutants --test explore_mutants 2>&1 | tee -a "$test_log"
 }
 
 # Each benchmark once, to see that it runs. Figures come from `cargo bench -p cretoai-benches` on an idle machine.
