@@ -14,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-STEPS=(tools fmt clippy deny doc test-debug test-release madsim production canary determinism campaign bench)
+STEPS=(tools fmt clippy deny doc test-debug test-release madsim production canary determinism campaign mutants bench)
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/cretoai"
 cargo_deny_version=0.20.2
@@ -178,6 +178,14 @@ step_campaign() {
     "$CARGO_TARGET_DIR/release/cretoai-sim" campaign --seeds "$seeds" --out "$failures"
     # Not a sample: every state of four replicas within two views.
     "$CARGO_TARGET_DIR/release/cretoai-sim" explore
+}
+
+# Every rule that is known to be noticed when it is broken still is (`sim/mutants.toml`). The program is the release
+# build with a feature more: what lies below it is shared, and the next step that needs the other one links it again.
+step_mutants() {
+    cargo build --release "${release[@]}" --features cretoai-sim/mutants --bin cretoai-sim
+    "$CARGO_TARGET_DIR/release/cretoai-sim" mutants --check
+    cargo test --release "${release[@]}" --features cretoai-sim/mutants --test explore_mutants 2>&1 | tee -a "$test_log"
 }
 
 # Each benchmark once, to see that it runs. Figures come from `cargo bench -p cretoai-benches` on an idle machine.

@@ -7,6 +7,8 @@ mod compare;
 mod describe;
 mod event;
 mod explore;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod replay;
 mod run;
 mod shrink;
@@ -110,6 +112,13 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Ended {
         Command::Run { scenario, seed, bundle } => run::run(&scenario, seed, bundle.as_deref(), out),
         Command::Campaign(arguments) => campaign::run(&arguments, out),
         Command::Explore(arguments) => explore::run(&arguments, out),
+        #[cfg(feature = "mutants")]
+        Command::Mutants(arguments) => mutants::run(&arguments, out),
+        #[cfg(not(feature = "mutants"))]
+        Command::Mutants { .. } => {
+            let remedy = "build it with `cargo build --release -p cretoai-sim --features mutants`";
+            Err(Stop::Usage(format!("mutants: no rule can be broken in this program; {remedy}")))
+        }
         Command::Replay { failure, until, replica } => replay::run(&failure, &Shown { until, replica }, out),
         Command::Shrink { failure, to } => shrink::run(&failure, to.as_deref(), out),
         Command::Scenarios => scenarios(out),

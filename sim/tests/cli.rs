@@ -49,6 +49,15 @@ impl Ran {
     }
 }
 
+#[cfg(not(feature = "mutants"))]
+#[test]
+fn a_program_without_mutants_says_how_to_get_one_with_them() {
+    sim(&["mutants", "--only", "votes-twice"]).refuses_with(
+        "mutants: no rule can be broken in this program; \
+         build it with `cargo build --release -p cretoai-sim --features mutants`",
+    );
+}
+
 /// An empty folder.
 fn folder(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
