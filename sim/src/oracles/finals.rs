@@ -39,8 +39,8 @@ impl Finals {
     /// A slot is executed for the first time.
     pub(super) fn executes(&mut self, execution: &Execution) -> Finding {
         let slot = execution.slot;
-        let finals = execution.listed.iter().filter(|(_, verdict)| *verdict == Verdict::Final);
-        finals.map(|(vertex, _)| self.add(slot, vertex)).fold(Ok(()), |first, finding| first.and(finding))
+        let mut finals = execution.listed.iter().filter(|(_, verdict)| *verdict == Verdict::Final);
+        finals.try_for_each(|(vertex, _)| self.add(slot, vertex))
     }
 
     fn add(&mut self, slot: Slot, vertex: &SignedVertex) -> Finding {
