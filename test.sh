@@ -183,6 +183,7 @@ step_campaign() {
 # Every rule that is known to be noticed when it is broken still is (`sim/mutants.toml`). The program is the release
 # build with a feature more: what lies below it is shared, and the next step that needs the other one links it again.
 step_mutants() {
+    cargo clippy "${debug[@]}" --features cretoai-sim/mutants --all-targets -- -D warnings
     cargo build --release "${release[@]}" --features cretoai-sim/mutants --bin cretoai-sim
     "$CARGO_TARGET_DIR/release/cretoai-sim" mutants --check
     cargo test --release "${release[@]}" --features cretoai-sim/mutants --test explore_mutants 2>&1 | tee -a "$test_log"

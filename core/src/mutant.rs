@@ -92,8 +92,7 @@ mutants! {
     /// A vertex may have any height.
     AnyHeight = "any-height", "D4";
     /// The batches in a PRE-PREPARE need not be those that its vote names.
-    OtherBatches = "other-batches", "M9",
-        equivalent: "a batch is kept under its own hash and only where that is needed, so a wrong one is as good as none (N6)";
+    OtherBatches = "other-batches", "M9";
     /// A batch may list a vertex twice.
     RepeatedVertex = "repeated-vertex", "M10";
 

@@ -167,8 +167,8 @@ impl Replica {
         if !self.require_bodies(slot, digest, primary) && !Mutant::VotesBlind.is_on() {
             return Err(Ignored::Waiting);
         }
-        let batch = self.log.get(slot).and_then(|state| state.batch(digest));
-        if Mutant::TimelyAgain.is_on() && batch.is_some_and(|batch| !self.is_timely(batch.ts)) {
+        let time = || self.log.get(slot).and_then(|state| state.batch(digest)).map(|batch| batch.ts);
+        if Mutant::TimelyAgain.is_on() && time().is_some_and(|ts| !self.is_timely(ts)) {
             return Err(Ignored::Untimely);
         }
         self.record_bodies(slot, digest, out);

@@ -127,7 +127,7 @@ fn swap_body(stage: &Stage<'_>, old: &NewViewMessage, kind: NewViewLie) -> NewVi
     stage.new_view(NewView { view_changes: ids, ..old.signed.body.clone() }, &new)
 }
 
-/// Every certificate lacks a vote.
+/// It claims for itself what nobody can prove: a stable checkpoint, or a prepared batch.
 fn unproven(stage: &mut Stage<'_>, old: &NewViewMessage) -> NewViewMessage {
     let mut new = old.clone();
     let own = new.view_changes.iter().position(|signed| signed.signer == stage.id).expect("a primary is in its V");
@@ -152,7 +152,7 @@ fn unproven(stage: &mut Stage<'_>, old: &NewViewMessage) -> NewViewMessage {
     stage.new_view(NewView { view_changes, stable, proposals, ..old.signed.body.clone() }, &new)
 }
 
-/// A certificate lacks a vote.
+/// Every certificate lacks a vote.
 fn thin(old: &NewViewMessage) -> NewViewMessage {
     let thinner = |certificate: &Arc<Certificate>| {
         let votes = certificate.votes().iter().skip(1).cloned().collect();

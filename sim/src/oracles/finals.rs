@@ -39,26 +39,32 @@ impl Finals {
     /// A slot is executed for the first time.
     pub(super) fn executes(&mut self, execution: &Execution) -> Finding {
         let slot = execution.slot;
+        self.age(slot);
         let mut finals = execution.listed.iter().filter(|(_, verdict)| *verdict == Verdict::Final);
         finals.try_for_each(|(vertex, _)| self.add(slot, vertex))
+    }
+
+    /// What became final long before this slot is known by its height alone from now on (F2).
+    fn age(&mut self, slot: Slot) {
+        for author in &mut self.authors {
+            while let Some((_, link)) = author.recent.pop_front_if(|(at, _)| at.0 + self.reach <= slot.0) {
+                author.aged = link.height;
+            }
+        }
     }
 
     fn add(&mut self, slot: Slot, vertex: &SignedVertex) -> Finding {
         let (body, id) = (&vertex.body, vertex.id());
         let is_final = |parent: &cretoai_core::vertex::Reference| {
             let Author { aged, recent, .. } = &self.authors[parent.author.index()];
-            parent.height <= *aged || recent.iter().any(|(_, link)| link.id == parent.id)
+            let found = recent.binary_search_by_key(&parent.height, |(_, link)| link.height);
+            parent.height <= *aged || found.is_ok_and(|at| recent[at].1.id == parent.id)
         };
         let parent = body.refs.iter().find(|parent| !is_final(parent)).copied();
         let author = &mut self.authors[body.author.index()];
         let (last, banned_from) = (author.last, author.banned_from);
         author.last = Link { height: body.height, id };
         author.recent.push_back((slot, author.last));
-        for author in &mut self.authors {
-            while let Some((_, link)) = author.recent.pop_front_if(|(at, _)| at.0 + self.reach <= slot.0) {
-                author.aged = link.height;
-            }
-        }
         let what = || format!("vertex {id:?} of {} is final in {slot}", body.author);
         if banned_from.is_some_and(|from| from <= slot) {
             return Err(format!("{}, and its author is banned", what()));
@@ -79,5 +85,49 @@ impl Finals {
                 author.banned_from.get_or_insert(executed.next());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use cretoai_core::hash::Digest;
+    use cretoai_core::hashed::Hashed;
+    use cretoai_core::message::Signed;
+    use cretoai_core::signature::Signature;
+    use cretoai_core::time::Instant;
+    use cretoai_core::vertex::{Payload, Reference, Vertex};
+    use std::sync::Arc;
+
+    fn vertex(author: u16, height: u64, prev: Link, refs: Vec<Reference>) -> Arc<SignedVertex> {
+        let (author, height, payload) = (ReplicaId(author), Height(height), Payload::Requests(Vec::new()));
+        let body = Hashed::new(Vertex { author, height, ts: Instant(0), prev, refs, payload });
+        Arc::new(Signed { signer: author, body, signature: Signature::new(&[0]) })
+    }
+
+    /// What the oracle says of a vertex of r1 in a slot that names a parent of r0, of which a vertex of that height has
+    /// been final since slot 1.
+    fn names(chain: &Chain, slot: u64, invented: bool) -> Finding {
+        let genesis = Link::genesis(chain.id);
+        let first = vertex(0, 1, genesis, Vec::new());
+        let id = if invented { Digest([7; 32]) } else { first.id() };
+        let second = vertex(1, 2, genesis, vec![Reference { author: ReplicaId(0), height: Height(1), id }]);
+        let mut finals = Finals::new(chain);
+        [(1, first), (slot, second)].into_iter().try_for_each(|(slot, vertex)| {
+            let listed = vec![(vertex, Verdict::Final)];
+            finals.executes(&Execution { slot: Slot(slot), time: Instant(slot), requests: Vec::new(), listed })
+        })
+    }
+
+    #[test]
+    fn a_parent_has_to_be_final_until_all_of_its_height_have_aged() {
+        let plan = Plan::default();
+        let chain = Chain::new(plan.genesis(vec![vec![0]; usize::from(plan.n)]), false).expect("four replicas");
+        let reach = WINDOWS * chain.window();
+        assert_eq!(names(&chain, 2, false), Ok(()));
+        assert!(names(&chain, 2, true).is_err_and(|why| why.contains("is not")));
+        assert!(names(&chain, reach, true).is_err());
+        assert_eq!(names(&chain, reach + 1, true), Ok(()), "the first slot in which it has aged");
     }
 }
