@@ -65,6 +65,11 @@ impl From<io::Error> for Stop {
 /// What a command ends with: the exit code.
 type Ended = Result<u8, Stop>;
 
+/// Why a rule cannot be broken.
+#[cfg(not(feature = "mutants"))]
+const NO_MUTANTS: &str =
+    "no rule can be broken in this program; build it with `cargo build --release -p cretoai-sim --features mutants`";
+
 /// Does what the arguments of this process say.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -115,10 +120,7 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Ended {
         #[cfg(feature = "mutants")]
         Command::Mutants(arguments) => mutants::run(&arguments, out),
         #[cfg(not(feature = "mutants"))]
-        Command::Mutants { .. } => {
-            let remedy = "build it with `cargo build --release -p cretoai-sim --features mutants`";
-            Err(Stop::Usage(format!("mutants: no rule can be broken in this program; {remedy}")))
-        }
+        Command::Mutants { .. } => Err(Stop::Usage(format!("mutants: {NO_MUTANTS}"))),
         Command::Replay { failure, until, replica } => replay::run(&failure, &Shown { until, replica }, out),
         Command::Shrink { failure, to } => shrink::run(&failure, to.as_deref(), out),
         Command::Scenarios => scenarios(out),

@@ -309,10 +309,12 @@ fn newer_and_damaged_failure_files_are_refused_in_one_line() {
     let newer = whole.replacen("\"format\": 1", "\"format\": 2", 1);
     let damaged = &whole[..whole.len() / 3];
     let outside = whole.replacen("\"n\": 4", "\"n\": 4000", 1);
+    let mutant = whole.replacen("\"format\": 1", "\"format\": 1, \"mutant\": \"unheard-of\"", 1);
     let cases = [
         (newer.as_str(), ": format = 2: newer than this program, which reads format 1; use a newer cretoai-sim, or "),
         (damaged, ": not JSON: "),
         (&outside, ": plan.n = 4000: must be from 1 to 128; "),
+        (&mutant, ": mutant = unheard-of: "),
     ];
     for (text, expected) in cases {
         fs::write(&file, text).unwrap();

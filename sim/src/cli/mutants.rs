@@ -45,11 +45,14 @@ pub(super) struct MutantsArguments {
     /// Write everything for programs
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the failure file of each first kill into this folder; replay and shrink take it
+    #[arg(long, value_name = "FOLDER")]
+    failures: Option<PathBuf>,
     /// Show a table for a page
     #[arg(long)]
     markdown: bool,
     /// Look for each mutant only in the way that is known to find it soonest, and fail if it survives that
-    #[arg(long, conflicts_with_all = ["strategy", "campaigns", "seeds", "update", "markdown"])]
+    #[arg(long, conflicts_with_all = ["strategy", "campaigns", "seeds", "update", "markdown", "failures"])]
     check: bool,
     /// Write down which way found each mutant soonest, for --check
     #[arg(long, value_name = "FILE")]
@@ -103,7 +106,8 @@ fn chosen(names: &[String]) -> Result<Vec<Option<Mutant>>, Stop> {
 fn all(mutants: &[Option<Mutant>], arguments: &MutantsArguments) -> Vec<Task> {
     let ways = if arguments.strategy.is_empty() { Way::value_variants() } else { &arguments.strategy[..] };
     let bounds = Bounds { campaigns: arguments.campaigns, seeds: arguments.seeds, cpu_ns: arguments.limit };
-    let task = |mutant, way| Task { mutant, way, bounds, scenario: None };
+    let failures = arguments.failures.clone();
+    let task = |mutant, way| Task { mutant, way, bounds, scenario: None, failures: failures.clone() };
     mutants.iter().flat_map(|mutant| ways.iter().map(|way| task(*mutant, *way))).collect()
 }
 
@@ -126,7 +130,7 @@ fn work(tasks: &[Task], jobs: usize, mut show: impl FnMut(&Hunted) -> io::Result
         }
         drop(sender);
         for (at, hunted) in receiver {
-            done[at] = Some(hunted);
+            done[at] = Some(hunted.inspect_err(|_| next.store(tasks.len(), Ordering::Relaxed))?);
             while let Some(hunted) = done.get(shown).and_then(Option::as_ref) {
                 shown += 1;
                 // Whoever read the output has seen enough: what is begun is the last.

@@ -10,7 +10,9 @@ use cretoai_core::mutant::{self, Mutant};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// Scenarios with a hundred replicas or a million messages, which are about figures.
@@ -76,6 +78,8 @@ pub(super) struct Task {
     pub(super) bounds: Bounds,
     /// Of the library only this scenario.
     pub(super) scenario: Option<String>,
+    /// Where the failure file of the first kill goes, if anywhere.
+    pub(super) failures: Option<PathBuf>,
 }
 
 /// What a campaign did until its first kill.
@@ -134,21 +138,28 @@ impl Hunted {
 }
 
 /// Hunts a mutant.
-pub(super) fn hunt(task: &Task) -> Hunted {
-    let Task { mutant, way, bounds, ref scenario } = *task;
+///
+/// # Errors
+/// When a failure file cannot be written.
+pub(super) fn hunt(task: &Task) -> io::Result<Hunted> {
+    let Task { mutant, way, bounds, ref scenario, ref failures } = *task;
     let name = mutant.map(Mutant::name);
     let (kills, is_bounded, is_replayed) = (Vec::new(), false, true);
     let hunted = Hunted { mutant: name, way, campaigns: 0, kills, runs: 0, is_bounded, is_replayed };
     mutant::switch(mutant);
     let mut world = World::new();
     world.limit_events(Some(ENDLESS));
-    let mut hunter = Hunter { world, started: Stopwatch::start(), bounds, hunted };
+    let mut hunter = Hunter { world, started: Stopwatch::start(), bounds, hunted, first: None };
     match way.strategy() {
         Some(strategy) => hunter.campaigns(strategy),
         None => hunter.library(|name| scenario.as_ref().is_none_or(|wanted| wanted == name)),
     }
     mutant::switch(None);
-    hunter.hunted
+    if let (Some(folder), Some(name), Some(failure)) = (failures, name, &hunter.first) {
+        fs::create_dir_all(folder)?;
+        failure.save(&folder.join(format!("{name}-{}.json", way.name())))?;
+    }
+    Ok(hunter.hunted)
 }
 
 struct Hunter {
@@ -156,6 +167,8 @@ struct Hunter {
     started: Stopwatch,
     bounds: Bounds,
     hunted: Hunted,
+    /// The failure file of the first kill.
+    first: Option<FailureFile>,
 }
 
 impl Hunter {
@@ -213,7 +226,10 @@ impl Hunter {
     fn note(&mut self, scenario: &Scenario, plan: &Plan, report: &RunReport, seeds: u64, cpu_ns: u64) {
         let failure = report.verdict.failure().expect("a kill");
         if self.hunted.kills.is_empty() {
-            self.hunted.is_replayed = replays(&FailureFile::new(scenario, plan, report), &mut self.world);
+            let mut file = FailureFile::new(scenario, plan, report);
+            file.mutant = self.hunted.mutant.map(str::to_owned);
+            self.hunted.is_replayed = replays(&file, &mut self.world);
+            self.first = Some(file);
         }
         self.hunted.kills.push(Kill {
             seeds,

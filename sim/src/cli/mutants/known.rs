@@ -64,7 +64,13 @@ impl Known {
         let task = |mutant: &Option<Mutant>| {
             let entry = self.0.get(mutant.as_ref()?.name())?;
             let bounds = Bounds { campaigns: 1, seeds: entry.seeds.unwrap_or(LEAST_SEEDS), cpu_ns };
-            Some(Task { mutant: *mutant, way: entry.strategy?, bounds, scenario: entry.scenario.clone() })
+            Some(Task {
+                mutant: *mutant,
+                way: entry.strategy?,
+                bounds,
+                scenario: entry.scenario.clone(),
+                failures: None,
+            })
         };
         mutants.iter().filter_map(task).collect()
     }
