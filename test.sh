@@ -183,8 +183,8 @@ step_campaign() {
     "$CARGO_TARGET_DIR/release/cretoai-sim" explore
 }
 
-# Every rule that is known to be noticed when it is broken still is (`sim/mutants.toml`). The program is the release
-# build with a feature more: what lies below it is shared, and the next step that needs the other one links it again.
+# Every rule that is known to be noticed when it is broken still is (`sim/mutants.toml`). What lies below the feature is
+# shared with the optimized tests.
 step_mutants() {
     cargo clippy "${debug[@]}" --features cretoai-sim/mutants --all-targets -- -D warnings
     cargo build "${optimized[@]}" --features cretoai-sim/mutants --bin cretoai-sim --test explore_mutants
