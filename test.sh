@@ -14,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-STEPS=(tools fmt clippy deny doc test-debug test-release madsim production canary determinism campaign bench)
+STEPS=(tools fmt clippy deny doc test-debug test-optimized madsim production canary determinism campaign mutants bench)
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/cretoai"
 cargo_deny_version=0.20.2
@@ -28,14 +28,16 @@ fi
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 export PATH="$cache/tools/bin:$PATH"
 
-# Two builds and no more. Each always names the same packages and all their tests: what is selected decides which
+# A debug build and an optimized one. Each always names the same packages and all their tests: what is selected decides which
 # features the crates below have, and the same crate with other features is built again.
 # The node is left out: with it come RocksDB and the network, in a build of their own (step_production).
 debug=(--locked --workspace --exclude cretoai-node)
-release=(--locked --package cretoai-core --package cretoai-sim --package cretoai-tests --package cretoai-benches)
+# Not a release build: each test would be optimized as one piece, which takes longer than all tests together.
+tested=(--locked --package cretoai-core --package cretoai-sim --package cretoai-tests --package cretoai-benches)
+optimized=(--profile quick "${tested[@]}")
 
 # What only production needs: RocksDB alone takes a quarter of an hour to build, so it is built once, with one set of
-# features and in a profile that nothing else uses, for lints and tests alike.
+# features, for lints and tests alike.
 production=(--locked --profile quick --package cretoai-node --package cretoai-runtime --all-features)
 
 # Seeds of the campaign, and where it puts what fails.
@@ -97,8 +99,8 @@ step_test_debug() {
 
 # What depends on optimization (overflow, timing, unsafe code in dependencies) is where debug and release
 # could differ; and the simulator is used in release.
-step_test_release() {
-    cargo test --release "${release[@]}" --no-fail-fast 2>&1 | tee -a "$test_log"
+step_test_optimized() {
+    cargo test "${optimized[@]}" --no-fail-fast 2>&1 | tee -a "$test_log"
 }
 
 # The production driver under simulated time: a thousand runs, each twice. `--cfg madsim` reaches every crate, so this
@@ -127,8 +129,9 @@ build_debug() {
     cargo build "${debug[@]}" --bins --tests
 }
 
+# The very program that README's first command runs.
 build_release() {
-    cargo build --release "${release[@]}" --bins --tests
+    cargo build --locked --release --package cretoai-sim
 }
 
 # Runs the simulator of a build, and leaves what it printed in `shown`. Prints it only if the run fails.
@@ -180,9 +183,18 @@ step_campaign() {
     "$CARGO_TARGET_DIR/release/cretoai-sim" explore
 }
 
+# Every rule that is known to be noticed when it is broken still is (`sim/mutants.toml`). What lies below the feature is
+# shared with the optimized tests.
+step_mutants() {
+    cargo clippy "${debug[@]}" --features cretoai-sim/mutants --all-targets -- -D warnings
+    cargo build "${optimized[@]}" --features cretoai-sim/mutants --bin cretoai-sim --test explore_mutants
+    "$CARGO_TARGET_DIR/quick/cretoai-sim" mutants --check
+    cargo test "${optimized[@]}" --features cretoai-sim/mutants --test explore_mutants 2>&1 | tee -a "$test_log"
+}
+
 # Each benchmark once, to see that it runs. Figures come from `cargo bench -p cretoai-benches` on an idle machine.
 step_bench() {
-    cargo bench "${release[@]}" --bench '*' -- --test
+    cargo bench "${tested[@]}" --bench '*' -- --test
 }
 
 # Runs one step, prints how long it took, and leaves its status in `step_status`. The step runs in a shell of

@@ -3,6 +3,7 @@
 use crate::committee::{Committee, MAX_REPLICAS, ReplicaSet, singleton};
 use crate::hash::Digest;
 use crate::message::Signed;
+use crate::mutant::Mutant;
 use crate::types::{ReplicaId, Slot, View};
 use crate::verify::MAX_CERTIFICATES;
 use crate::vote::{Phase, Vote};
@@ -57,11 +58,11 @@ impl Certificate {
         let same = |signed: &Signed<Vote>| {
             let vote = &signed.body;
             vote.phase == self.phase
-                && vote.view == self.claim.view
+                && (vote.view == self.claim.view || Mutant::MixedCertificate.is_on())
                 && vote.digest_for(self.claim.slot) == Some(self.claim.digest)
         };
         distinct_members(committee, self.votes.iter().map(|vote| vote.signer))
-            .is_some_and(|set| committee.is_quorum(set))
+            .is_some_and(|set| committee.is_quorum(set) || Mutant::ThinCertificate.is_on())
             && self.votes.iter().all(same)
     }
 }
@@ -70,6 +71,10 @@ impl Certificate {
 pub fn distinct_members(committee: Committee, signers: impl Iterator<Item = ReplicaId>) -> Option<ReplicaSet> {
     let mut set = 0;
     for signer in signers {
+        if Mutant::RepeatedSigner.is_on() {
+            set = set << 1 | 1;
+            continue;
+        }
         if !committee.contains(signer) || singleton(signer) <= set {
             return None;
         }

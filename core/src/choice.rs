@@ -10,6 +10,7 @@ use crate::committee::Committee;
 use crate::config::Chain;
 use crate::hash::Digest;
 use crate::message::{Signed, ViewChange};
+use crate::mutant::Mutant;
 use crate::types::{ReplicaId, Slot, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -99,7 +100,9 @@ pub fn select<'a>(view_changes: impl Iterator<Item = &'a ViewChange> + Clone) ->
     let mut highest: BTreeMap<Slot, Claim> = BTreeMap::new();
     for claim in claims.clone() {
         let best = highest.entry(claim.slot).or_insert(*claim);
-        if best.view < claim.view {
+        if best.view < claim.view && !Mutant::FirstClaim.is_on() && !Mutant::LowestView.is_on()
+            || claim.view < best.view && Mutant::LowestView.is_on()
+        {
             *best = *claim;
         }
     }
@@ -122,7 +125,11 @@ pub fn select<'a>(view_changes: impl Iterator<Item = &'a ViewChange> + Clone) ->
     Ok(Selection {
         stable,
         states: states.into_iter().collect(),
-        proposals: (1..=reach).map(|distance| stable.plus(distance)).map(|slot| (slot, digest_of(slot))).collect(),
+        proposals: (1..=reach)
+            .map(|distance| stable.plus(distance))
+            .filter(|slot| highest.contains_key(slot) || !Mutant::NoNull.is_on())
+            .map(|slot| (slot, digest_of(slot)))
+            .collect(),
         selected: highest.into_values().collect(),
     })
 }
@@ -175,7 +182,7 @@ fn quorum_of(
     own: ReplicaId,
     anchor: ReplicaId,
 ) -> Option<Vec<Arc<Signed<ViewChange>>>> {
-    let quorum = usize::from(committee.quorum());
+    let quorum = usize::from(committee.quorum()) - usize::from(Mutant::NewViewByTooFew.is_on());
     if !admissible.contains_key(&own) || admissible.len() < quorum {
         return None;
     }

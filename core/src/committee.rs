@@ -1,5 +1,6 @@
 //! The arithmetic of quorums (`docs/protocol.md` A1, A2, A3). Nowhere else is a quorum size computed.
 
+use crate::mutant::Mutant;
 use crate::types::{ReplicaId, View};
 
 /// The largest committee: sets of signers are `u128` bit sets.
@@ -67,7 +68,7 @@ impl Committee {
     /// always form one. It is `2f + 1` only when `n = 3f + 1`.
     #[must_use]
     pub fn quorum(self) -> u16 {
-        (self.n + self.f() + 1).div_ceil(2)
+        if Mutant::TwoFPlusOne.is_on() { 2 * self.f() + 1 } else { (self.n + self.f() + 1).div_ceil(2) }
     }
 
     /// The weak quorum `W = f + 1`: at least one of them is honest.

@@ -17,6 +17,7 @@ use crate::checkpoint::CheckpointVote;
 use crate::choice::{claim_at, is_canonical, is_well_formed};
 use crate::config::Chain;
 use crate::message::{NewView, Signed, ViewChange};
+use crate::mutant::Mutant;
 use crate::types::{ReplicaId, Slot, View};
 use crate::vertex::{SignedHeader, SignedVertex};
 use crate::vote::{Phase, Vote};
@@ -206,7 +207,8 @@ impl Evidence {
 /// one by one, so different cuts of the same votes never conflict (`docs/protocol.md` X3).
 fn votes_conflict(a: &Signed<Vote>, b: &Signed<Vote>) -> Option<Slot> {
     let (one, other) = (&a.body, &b.body);
-    if a.signer != b.signer || one.phase != other.phase || one.view != other.view {
+    if a.signer != b.signer || one.phase != other.phase || one.view != other.view && !Mutant::AccusesAcrossViews.is_on()
+    {
         return None;
     }
     let differs = |(slot, digest)| other.digest_for(slot).is_some_and(|says| says != digest);
@@ -231,7 +233,7 @@ fn left_out(vote: &Signed<Vote>, view_change: &Signed<ViewChange>) -> Option<Slo
     let is_hidden = |(slot, digest)| {
         let owned_up = claim_at(claims, slot)
             .is_some_and(|claim| said.view < claim.view || said.view == claim.view && claim.digest == digest);
-        body.stable < slot && !owned_up
+        (body.stable < slot || Mutant::AccusesBelowStable.is_on()) && !owned_up
     };
     said.entries.iter().find(|entry| is_hidden(*entry)).map(|(slot, _)| slot)
 }

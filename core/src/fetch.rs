@@ -1,6 +1,7 @@
 //! What this replica has asked others for (`docs/protocol.md` D12, N6).
 
 use crate::message::{FetchItem, MAX_FETCH};
+use crate::mutant::Mutant;
 use crate::time::{Duration, Instant};
 use crate::types::ReplicaId;
 use std::collections::BTreeMap;
@@ -178,8 +179,10 @@ impl FetchTable {
             // Whatever does not fit is still due, and goes out with the next tick.
             if ask.len() < MAX_FETCH {
                 ask.push(item);
-                let (next, asked) = (self.after(peer), wanted.asked.saturating_add(1));
-                let (due, last) = (now + self.retry, Some(peer));
+                let next = if Mutant::FetchAsksOne.is_on() { peer } else { self.after(peer) };
+                let asked = wanted.asked.saturating_add(1);
+                let due = if Mutant::FetchAsksOnce.is_on() { Instant(u64::MAX) } else { now + self.retry };
+                let last = Some(peer);
                 self.wanted.insert(item, Wanted { due, next, asked, last, ..wanted });
             }
         }

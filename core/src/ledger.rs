@@ -19,6 +19,7 @@ use crate::checkpoint::StateRoots;
 use crate::config::Chain;
 use crate::evidence::Evidence;
 use crate::hash::{Digest, Domain, Hasher, hash};
+use crate::mutant::Mutant;
 use crate::request::ClientRequest;
 use crate::time::Instant;
 use crate::types::{Height, ReplicaId, Slot};
@@ -129,7 +130,8 @@ impl Ledger {
         let mut done = Finalized::default();
         if let Some(batch) = batch {
             // F5: strictly increasing over slots that are not NULL, whatever the primary's clock said.
-            self.time = batch.ts.max(Instant(self.time.0.saturating_add(1)));
+            let least = Instant(self.time.0.saturating_add(1));
+            self.time = if Mutant::PrimarysTime.is_on() { batch.ts } else { batch.ts.max(least) };
             self.seen.expire(self.time);
             for (position, id) in (0..).zip(&batch.vertices) {
                 let vertex = body(id);
@@ -181,14 +183,16 @@ impl Ledger {
     pub fn snapshot(&mut self) -> CoreSnapshot {
         let head = Head {
             slot: self.slot,
-            time: self.time,
+            time: if Mutant::TimeNotKept.is_on() { Instant::GENESIS } else { self.time },
             last: self.frontier.last().to_vec(),
             aged: self.frontier.aged().to_vec(),
-            standings: self.standings.records(),
+            standings: if Mutant::StandingsNotKept.is_on() { Vec::new() } else { self.standings.records() },
         };
         let mut head_chunk = vec![segment::HEAD];
         head_chunk.extend(postcard::to_stdvec(&head).expect("a head encodes"));
-        let segments: Vec<_> = self.frontier.segments_mut().chain(self.seen.segments_mut()).collect();
+        let index = self.frontier.segments_mut().filter(|_| !Mutant::IndexNotKept.is_on());
+        let seen = self.seen.segments_mut().filter(|_| !Mutant::SeenNotKept.is_on());
+        let segments: Vec<_> = index.chain(seen).collect();
         let mut hashes = Vec::with_capacity(1 + segments.len());
         let mut chunks = Vec::with_capacity(1 + segments.len());
         hashes.push(chunk_hash(&head_chunk));

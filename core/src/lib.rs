@@ -42,6 +42,10 @@ pub mod input;
 pub mod kv;
 pub mod ledger;
 pub mod message;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 pub mod outbox;
 pub mod pool;
 pub mod record;

@@ -4,6 +4,7 @@ use crate::evidence::Evidence;
 use crate::hash::Digest;
 use crate::ledger::{CoreSnapshot, Verdict};
 use crate::message::Message;
+use crate::mutant::Mutant;
 use crate::record::Record;
 use crate::reply::Reply;
 use crate::request::ClientRequest;
@@ -86,8 +87,19 @@ pub struct Outbox {
 impl Outbox {
     /// Appends a record to the log.
     pub(crate) fn persist(&mut self, record: Record) {
-        self.appended.0 += 1;
-        self.records.push_back(record);
+        let is_forgotten = match record {
+            Record::Voted(..) => Mutant::VoteNotRecorded.is_on(),
+            Record::Prepared(_) => Mutant::PreparedNotRecorded.is_on(),
+            Record::Committed(_) => Mutant::DecisionNotRecorded.is_on(),
+            Record::ViewChangeSent(_) => Mutant::ViewChangeNotRecorded.is_on(),
+            Record::NewViewInstalled(_) => Mutant::NewViewNotRecorded.is_on(),
+            Record::Stable(_) => Mutant::StableNotRecorded.is_on(),
+            _ => false,
+        };
+        if !is_forgotten {
+            self.appended.0 += 1;
+            self.records.push_back(record);
+        }
     }
 
     /// Queues a message behind every record appended so far; a message without any signature goes at once.
@@ -169,7 +181,7 @@ impl Outbox {
             return Some(envelope);
         }
         let (barrier, _) = self.sends.front()?;
-        if self.durable < *barrier {
+        if self.durable < *barrier && !Mutant::GateOpen.is_on() {
             return None;
         }
         self.sends.pop_front().map(|(_, envelope)| envelope)
@@ -178,7 +190,7 @@ impl Outbox {
     /// The next piece of work that may begin.
     pub fn next_task(&mut self) -> Option<Task> {
         let (barrier, _) = self.tasks.front()?;
-        if self.durable < *barrier {
+        if self.durable < *barrier && !Mutant::TasksUngated.is_on() {
             return None;
         }
         self.tasks.pop_front().map(|(_, task)| task)

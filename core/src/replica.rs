@@ -39,6 +39,7 @@ use crate::hash::Digest;
 use crate::input::{Ignored, Input};
 use crate::ledger::Ledger;
 use crate::message::{Message, NewViewMessage, Signed};
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::pool::{Now, Pool};
 use crate::record::Record;
@@ -195,7 +196,7 @@ impl Replica {
         if self.ledger.standings().banned() != 0 {
             self.leave_banned_primary(out);
         }
-        self.timers.hold(self.waits_for_itself(), now);
+        self.timers.hold(self.waits_for_itself() && !Mutant::NotHeldBack.is_on(), now);
         self.note_window();
         done
     }
@@ -233,7 +234,12 @@ impl Replica {
 
     /// In the installed view and allowed to vote in it.
     fn is_active(&self) -> bool {
-        self.target.is_none() && self.may_vote()
+        !self.has_left_view() && self.may_vote()
+    }
+
+    /// Whether this replica left the installed view, and says nothing in it any more (`docs/protocol.md` V1).
+    fn has_left_view(&self) -> bool {
+        self.target.is_some() && !Mutant::VotesAfterLeaving.is_on()
     }
 
     /// Whether this replica may sign votes and proposals at all: it neither halted nor lost its state, and knows

@@ -5,6 +5,7 @@ use crate::certificate::{Certificate, Claim};
 use crate::committee::{Committee, ReplicaSet, singleton};
 use crate::hash::Digest;
 use crate::message::{PrePrepare, Signed};
+use crate::mutant::Mutant;
 use crate::time::Instant;
 use crate::types::{ReplicaId, Slot, View};
 use crate::vote::{Phase, Vote};
@@ -34,7 +35,7 @@ impl VoteSet {
     /// Counts what `vote` says about the slot.
     pub fn add(&mut self, n: u16, digest: Digest, vote: &Signed<Vote>) -> Counted {
         let voter = singleton(vote.signer);
-        if self.voters & voter != 0 {
+        if self.voters & voter != 0 && !Mutant::SecondVoteCounts.is_on() {
             let same = self.tallies.iter().any(|(said, by)| *said == digest && by & voter != 0);
             return if same { Counted::Duplicate } else { Counted::Conflict };
         }
@@ -97,11 +98,16 @@ impl VoteSet {
     #[must_use]
     pub fn certificate(&self, committee: Committee, phase: Phase, claim: Claim) -> Option<Certificate> {
         let mut supporters = self.supporters(claim.digest);
-        if !committee.is_quorum(supporters) {
+        let too_few = match phase {
+            Phase::Prepare => Mutant::PreparedByTooFew,
+            Phase::Commit => Mutant::DecidedByTooFew,
+        };
+        let quorum = usize::from(committee.quorum()) - usize::from(too_few.is_on());
+        if (supporters.count_ones() as usize) < quorum {
             return None;
         }
-        let mut votes = Vec::with_capacity(usize::from(committee.quorum()));
-        while votes.len() < usize::from(committee.quorum()) {
+        let mut votes = Vec::with_capacity(quorum);
+        while votes.len() < quorum {
             let signer = supporters.trailing_zeros() as usize;
             supporters &= supporters - 1;
             votes.push(self.votes[signer].clone().expect("a supporter's vote is held"));

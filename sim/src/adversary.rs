@@ -11,6 +11,7 @@ mod double_voter;
 mod equivocator;
 mod false_accuser;
 mod gatekeeper;
+mod impostor;
 mod mutator;
 mod new_view_liar;
 mod script;
@@ -194,6 +195,7 @@ pub fn new(behaviour: &Behaviour, cast: &[(String, MakeAdversary)]) -> Box<dyn A
         }
         Behaviour::Forger { per_mille } => Box::new(spammer::Forger::new(*per_mille)),
         Behaviour::FalseAccuser { period_us } => Box::new(false_accuser::FalseAccuser::new(*period_us)),
+        Behaviour::Impostor { per_mille } => Box::new(impostor::Impostor::new(*per_mille)),
         Behaviour::DagLiar { per_mille } => Box::new(dag_liar::DagLiar::new(*per_mille)),
         Behaviour::Amnesiac { at_us } => Box::new(gatekeeper::Amnesiac::new(at_us)),
         Behaviour::Own { name } => {

@@ -7,6 +7,8 @@ mod compare;
 mod describe;
 mod event;
 mod explore;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod replay;
 mod run;
 mod shrink;
@@ -63,6 +65,11 @@ impl From<io::Error> for Stop {
 /// What a command ends with: the exit code.
 type Ended = Result<u8, Stop>;
 
+/// Why a rule cannot be broken.
+#[cfg(not(feature = "mutants"))]
+const NO_MUTANTS: &str =
+    "no rule can be broken in this program; build it with `cargo build --release -p cretoai-sim --features mutants`";
+
 /// Does what the arguments of this process say.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -110,6 +117,10 @@ fn dispatch(arguments: Arguments, out: &mut dyn Write) -> Ended {
         Command::Run { scenario, seed, bundle } => run::run(&scenario, seed, bundle.as_deref(), out),
         Command::Campaign(arguments) => campaign::run(&arguments, out),
         Command::Explore(arguments) => explore::run(&arguments, out),
+        #[cfg(feature = "mutants")]
+        Command::Mutants(arguments) => mutants::run(&arguments, out),
+        #[cfg(not(feature = "mutants"))]
+        Command::Mutants { .. } => Err(Stop::Usage(format!("mutants: {NO_MUTANTS}"))),
         Command::Replay { failure, until, replica } => replay::run(&failure, &Shown { until, replica }, out),
         Command::Shrink { failure, to } => shrink::run(&failure, to.as_deref(), out),
         Command::Scenarios => scenarios(out),

@@ -143,8 +143,14 @@ impl Host {
 
     /// What its clock shows. Never less than before.
     pub fn time(&mut self, now: u64) -> Instant {
-        self.shown = self.shown.max(self.clock.local(now));
+        self.shown = self.would_show(now);
         self.shown
+    }
+
+    /// What its clock would show if it was looked at.
+    #[must_use]
+    pub fn would_show(&self, now: u64) -> Instant {
+        self.shown.max(self.clock.local(now))
     }
 
     /// Whether it runs now, and has not crashed since an incarnation.

@@ -86,8 +86,11 @@ fn sized(seed: u64, n: u16, rng: &mut Rng) -> Plan {
 }
 
 fn timeouts(rng: &mut Rng, delay_us: u64) -> TimeoutPlan {
-    let base_us = delay_us * *rng.pick(&[14, 20, 20, 40]);
-    TimeoutPlan { max_us: base_us * *rng.pick(&[4, 16, 64]), ..TimeoutPlan::from_base(base_us) }
+    // The shortest is too short for a view change, until it has been doubled. The longest is not, on the slowest disk.
+    let base_us = delay_us * *rng.pick(&[3, 14, 14, 20, 20, 20, 20, 40]);
+    let max_us = (base_us * *rng.pick(&[4, 16, 64])).max(56 * delay_us);
+    let usual = TimeoutPlan::from_base(base_us);
+    TimeoutPlan { max_us, status_us: usual.status_us.max(2 * delay_us), ..usual }
 }
 
 fn network(rng: &mut Rng, us: u64) -> Network {

@@ -49,6 +49,15 @@ impl Ran {
     }
 }
 
+#[cfg(not(feature = "mutants"))]
+#[test]
+fn a_program_without_mutants_says_how_to_get_one_with_them() {
+    sim(&["mutants", "--only", "votes-twice"]).refuses_with(
+        "mutants: no rule can be broken in this program; \
+         build it with `cargo build --release -p cretoai-sim --features mutants`",
+    );
+}
+
 /// An empty folder.
 fn folder(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -300,10 +309,12 @@ fn newer_and_damaged_failure_files_are_refused_in_one_line() {
     let newer = whole.replacen("\"format\": 1", "\"format\": 2", 1);
     let damaged = &whole[..whole.len() / 3];
     let outside = whole.replacen("\"n\": 4", "\"n\": 4000", 1);
+    let mutant = whole.replacen("\"format\": 1", "\"format\": 1, \"mutant\": \"unheard-of\"", 1);
     let cases = [
         (newer.as_str(), ": format = 2: newer than this program, which reads format 1; use a newer cretoai-sim, or "),
         (damaged, ": not JSON: "),
         (&outside, ": plan.n = 4000: must be from 1 to 128; "),
+        (&mutant, ": mutant = unheard-of: "),
     ];
     for (text, expected) in cases {
         fs::write(&file, text).unwrap();

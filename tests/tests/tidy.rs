@@ -283,6 +283,39 @@ fn every_reason_to_ignore_an_input_is_named_in_a_test() {
     none(&complaints);
 }
 
+#[test]
+fn every_mutant_breaks_a_rule_that_exists_at_some_place_and_it_is_known_whether_it_dies() {
+    let rules = rules_in(&read("docs/protocol.md"));
+    let known = read("sim/mutants.toml");
+    let files = tracked();
+    let is_core = |file: &&File| file.path.starts_with("core/src/") && file.path != "core/src/mutant.rs";
+    let core: Vec<&File> = files.iter().filter(is_core).collect();
+    let (mut names, mut complaints) = (BTreeSet::new(), Vec::new());
+    // Lines such as `VotesTwice = "votes-twice", "M8"`.
+    for (number, line) in numbered_lines(&read("core/src/mutant.rs")) {
+        let Some((variant, rest)) = line.trim().split_once(" = \"") else { continue };
+        if !variant.chars().all(char::is_alphanumeric) {
+            continue; // an attribute
+        }
+        let [name, _, rule, _] = rest.splitn(4, '"').collect::<Vec<_>>()[..] else { continue };
+        let here = format!("core/src/mutant.rs:{number}: {variant}");
+        if !names.insert(name.to_owned()) {
+            complaints.push(format!("{here} has the name of another"));
+        }
+        if !rules.contains(rule) {
+            complaints.push(format!("{here} breaks {rule}, which docs/protocol.md lacks"));
+        }
+        if !core.iter().any(|file| has_word(&file.text, &format!("Mutant::{variant}"))) {
+            complaints.push(format!("{here} is asked about nowhere"));
+        }
+        if !known.contains(&format!("[{name}]\n")) {
+            complaints.push(format!("{here} is not in sim/mutants.toml"));
+        }
+    }
+    none(&complaints);
+    assert!(names.len() >= 40, "only {} mutants were found: the search for them is broken", names.len());
+}
+
 // ------------------------------------------------------------------------------------------------------------
 // How it is looked up
 

@@ -4,6 +4,7 @@ use crate::choice::{is_well_formed, select};
 use crate::config::Chain;
 use crate::hash::Digest;
 use crate::message::{NewView, Signed, ViewChange};
+use crate::mutant::Mutant;
 use crate::types::{Slot, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,10 +39,15 @@ pub(crate) fn named<'a>(new_view: &NewView, bodies: &'a [Arc<Signed<ViewChange>>
 fn is_absurd(chain: &Chain, new_view: &NewView) -> bool {
     let NewView { view, view_changes, stable, proposals } = new_view;
     let distinct: BTreeSet<&Digest> = view_changes.iter().collect();
-    let is_quorum = distinct.len() == view_changes.len() && view_changes.len() == usize::from(chain.committee.quorum());
+    let quorum = usize::from(chain.committee.quorum()) - usize::from(Mutant::NewViewByTooFew.is_on());
+    let is_quorum = distinct.len() == view_changes.len() && view_changes.len() == quorum;
     let has_no_gap = (1..).zip(proposals).all(|(distance, (slot, _))| stable.0.checked_add(distance) == Some(slot.0));
     let is_in_window = proposals.iter().all(|(slot, _)| *slot <= stable.plus(chain.window()));
-    *view == View(0) || !is_quorum || !stable.is_checkpoint(chain.checkpoint_interval()) || !has_no_gap || !is_in_window
+    *view == View(0)
+        || !is_quorum
+        || !stable.is_checkpoint(chain.checkpoint_interval())
+        || !has_no_gap && !Mutant::NoNull.is_on()
+        || !is_in_window
 }
 
 /// Whether a single body, or two of one signer, cannot stand below this NEW-VIEW, whatever the others are.

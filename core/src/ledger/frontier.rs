@@ -5,6 +5,7 @@ use super::segment::{self, Group, Segment};
 use crate::committee::{ReplicaSet, singleton};
 use crate::config::Chain;
 use crate::hash::Digest;
+use crate::mutant::Mutant;
 use crate::types::{Height, ReplicaId, Slot};
 use crate::vertex::{Link, Reference, SignedVertex, VertexId};
 use serde::{Deserialize, Serialize};
@@ -134,6 +135,7 @@ impl Frontier {
             Some(id) if id == parent.id => RefState::Satisfied,
             Some(_) => RefState::Dead,
             None if parent.height <= self.last[author].height => RefState::Dead,
+            None if Mutant::ParentsIgnored.is_on() => RefState::Satisfied,
             None => RefState::Missing,
         }
     }
@@ -142,7 +144,7 @@ impl Frontier {
     /// longer memory must not use it (`docs/protocol.md` F3).
     #[must_use]
     pub fn judge(&self, vertex: &SignedVertex) -> Verdict {
-        if self.is_banned(vertex.author()) {
+        if self.is_banned(vertex.author()) && !Mutant::BannedFinal.is_on() {
             return Verdict::Banned;
         }
         if self.contains(vertex) {
@@ -150,7 +152,7 @@ impl Frontier {
         }
         let last = self.last_of(vertex.author());
         let prev = vertex.body.prev;
-        if prev != last {
+        if prev != last && !Mutant::AnyPredecessor.is_on() {
             return if prev.height <= last.height { Verdict::Dead } else { Verdict::Missing };
         }
         for parent in &vertex.body.refs {
@@ -180,7 +182,7 @@ impl Frontier {
     /// Takes a vertex with the verdict `Final`.
     pub(super) fn extend(&mut self, vertex: &SignedVertex, slot: Slot) {
         let (author, height, id) = (vertex.author(), vertex.body.height, vertex.id());
-        assert!(self.last_of(author).height < height, "an author's heights grow");
+        assert!(self.last_of(author).height < height || Mutant::AnyPredecessor.is_on(), "an author's heights grow");
         self.last[author.index()] = Link { height, id };
         self.remember(author, Recent { slot, height, id });
     }

@@ -4,6 +4,7 @@ use super::BrokenSnapshot;
 use super::segment::{self, Group, Segment};
 use crate::config::Chain;
 use crate::hash::Digest;
+use crate::mutant::Mutant;
 use crate::reply::NoOp;
 use crate::request::{ClientRequest, RequestId};
 use crate::time::{Duration, Instant};
@@ -69,13 +70,13 @@ impl SeenSet {
     /// What is to become of a request, and if it is a copy, the result of its execution as far as that is known.
     pub(super) fn judge(&self, request: &ClientRequest, author: ReplicaId, time: Instant) -> (Fate, Option<Digest>) {
         let expires = request.request.expires;
-        if expires <= time {
+        if expires <= time && !Mutant::ExpiredExecutes.is_on() {
             return (Fate::NoOp(NoOp::Expired), None);
         }
-        if time + self.lifetime < expires {
+        if time + self.lifetime < expires && !Mutant::AnyLifetime.is_on() {
             return (Fate::NoOp(NoOp::TooEarly), None);
         }
-        if let Some(result) = self.find(request) {
+        if let Some(result) = self.find(request).filter(|_| !Mutant::ExecutesTwice.is_on()) {
             return (Fate::Duplicate, *result);
         }
         if self.share <= self.taken_at(author, time) {
@@ -98,7 +99,7 @@ impl SeenSet {
     /// Takes a request that executes now; its result follows with [`complete`](Self::complete).
     pub(super) fn mark(&mut self, request: &ClientRequest, author: ReplicaId) {
         let known = self.bucket(second(request)).take(request.id(), author, None);
-        assert!(known.is_none(), "a request executes once");
+        assert!(known.is_none() || Mutant::ExecutesTwice.is_on(), "a request executes once");
         self.taken[author.index()] += 1;
     }
 
@@ -112,7 +113,7 @@ impl SeenSet {
         // It may have expired while it was being executed: then nobody asks for it any more.
         let Some(bucket) = self.buckets.get_mut(&second(request)) else { return };
         let known = bucket.results.get_mut(&request.id()).expect("marked before");
-        assert!(known.is_none(), "a request completes once");
+        assert!(known.is_none() || Mutant::ExecutesTwice.is_on(), "a request completes once");
         *known = Some(result);
         let mut entry = [0; ENTRY];
         entry[..32].copy_from_slice(&request.id().0);
@@ -124,7 +125,7 @@ impl SeenSet {
     /// Drops whole seconds that have passed.
     pub(super) fn expire(&mut self, time: Instant) {
         while let Some(oldest) = self.buckets.first_entry() {
-            if time.0 / SECOND <= *oldest.key() {
+            if time.0 / SECOND < *oldest.key() + u64::from(!Mutant::ForgottenEarly.is_on()) {
                 break;
             }
             for (all, passed) in self.taken.iter_mut().zip(oldest.remove().taken) {

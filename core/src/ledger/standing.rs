@@ -7,6 +7,7 @@
 use super::BrokenSnapshot;
 use crate::committee::{Committee, ReplicaSet, singleton};
 use crate::evidence::{Evidence, EvidenceKey, EvidenceKind};
+use crate::mutant::Mutant;
 use crate::types::{ReplicaId, Slot};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -97,7 +98,8 @@ impl Standings {
     #[must_use]
     pub fn would_count(&self, evidence: &Evidence) -> bool {
         let record = self.records.get(&evidence.accused());
-        record.is_none_or(|record| 0 < record.score && !record.counted.contains(&evidence.key()))
+        let counted = |record: &Standing| record.counted.contains(&evidence.key()) && !Mutant::CountsTwice.is_on();
+        record.is_none_or(|record| 0 < record.score && !counted(record))
     }
 
     /// Takes a piece of evidence that a slot finalizes, whose predicate and signatures were checked. Whether it
@@ -124,7 +126,9 @@ impl Standings {
         if self.records.is_empty() {
             return; // as in every run without faults
         }
-        let is_over = |record: &Standing| record.last_free.is_some_and(|last_free| last_free <= slot);
+        let is_over = |record: &Standing| {
+            record.last_free.is_some_and(|last_free| last_free <= slot || Mutant::BannedAtOnce.is_on())
+        };
         let banned = self.records.iter().filter(|(_, record)| is_over(record));
         self.banned = banned.fold(0, |set, (id, _)| set | singleton(*id));
     }

@@ -2,6 +2,7 @@
 
 use super::Replica;
 use crate::message::Message;
+use crate::mutant::Mutant;
 use crate::types::{Slot, View};
 use crate::vote::Vote;
 
@@ -30,7 +31,10 @@ impl Admission {
             // One that is behind may be what the primary of a new view asked for.
             Message::StableCheckpoint(certificate) => self.low < certificate.vote.slot || self.target.is_some(),
             Message::ViewChange(message) => self.view < message.signed.body.view,
-            Message::NewView(message) => self.target.unwrap_or(self.view) <= message.signed.body.view,
+            Message::NewView(message) => {
+                let left_for = self.target.filter(|_| !Mutant::GoesBack.is_on());
+                left_for.unwrap_or(self.view) <= message.signed.body.view
+            }
             Message::Vertex(_)
             | Message::Status(_)
             | Message::Certificates(_)

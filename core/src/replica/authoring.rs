@@ -12,6 +12,7 @@ use crate::hashed::Hashed;
 use crate::input::Ignored;
 use crate::ledger::Fate;
 use crate::message::{FetchItem, Message};
+use crate::mutant::Mutant;
 use crate::outbox::{Outbox, Target};
 use crate::record::Record;
 use crate::reply::Outcome;
@@ -249,7 +250,7 @@ impl Replica {
     fn fetch_predecessor(&mut self, vertex: &SignedVertex) {
         let (author, prev) = (vertex.author(), vertex.body.prev);
         let is_missing = self.ledger.frontier().last_of(author).height < prev.height && !self.pool.contains(&prev.id);
-        if is_missing && author != self.config.id {
+        if is_missing && author != self.config.id && !Mutant::NoPredecessors.is_on() {
             self.fetches.want(FetchItem::Vertex(prev.id), author, Until::AllAsked, self.now);
         }
     }
@@ -267,7 +268,7 @@ impl Replica {
     pub(super) fn forward_due(&mut self, out: &mut Outbox) {
         self.status.forget_forward_deadline();
         let primary = self.chain.committee.primary(self.view);
-        if !self.is_active() || primary == self.config.id {
+        if !self.is_active() || primary == self.config.id || Mutant::NeverForwards.is_on() {
             return;
         }
         let quarter = self.timers.timeout().over(4);
@@ -290,7 +291,7 @@ impl Replica {
 
     /// When the next vertex is to be forwarded.
     pub(super) fn next_forward(&self) -> Option<crate::time::Instant> {
-        if !self.is_active() || self.is_primary() {
+        if !self.is_active() || self.is_primary() || Mutant::NeverForwards.is_on() {
             return None;
         }
         let quarter = self.timers.timeout().over(4);

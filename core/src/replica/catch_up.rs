@@ -12,6 +12,7 @@ use crate::certificate::{Certificate, Claim};
 use crate::hash::Digest;
 use crate::input::Ignored;
 use crate::message::{Data, FetchItem, Message};
+use crate::mutant::Mutant;
 use crate::outbox::{Outbox, Target, Task};
 use crate::types::{ReplicaId, Slot};
 use crate::vote::Phase;
@@ -40,6 +41,9 @@ impl Replica {
         if self.log.end() < slot {
             self.note_behind();
             return Err(Ignored::OutOfWindow);
+        }
+        if Mutant::OldCertificates.is_on() && certificate.claim.view < self.view {
+            return Err(Ignored::WrongView);
         }
         if slot <= self.exec().max(self.log.floor()) {
             // Executed: it may still prove that the fault assumption is broken.
@@ -76,7 +80,7 @@ impl Replica {
         let mut served = Err(Ignored::Unproven);
         let different: BTreeSet<&FetchItem> = items.iter().collect();
         for item in different {
-            let found = self.find(item, link);
+            let found = self.find(item, link).filter(|_| !Mutant::FetchUnanswered.is_on());
             // The driver holds the chunks of snapshots.
             let chunk = match item {
                 FetchItem::Chunk(slot, digest) if self.execution.snapshots.contains_key(slot) => Some((*slot, *digest)),

@@ -13,6 +13,7 @@ use crate::evidence::{Evidence, forensics};
 use crate::hash::Digest;
 use crate::input::Ignored;
 use crate::message::{FetchItem, Message, Signed};
+use crate::mutant::Mutant;
 use crate::outbox::{Outbox, Target, Task};
 use crate::record::Record;
 use crate::signature::Statement;
@@ -72,7 +73,9 @@ impl Checkpoints {
     fn certificate(&self, committee: Committee, vote: CheckpointVote) -> Option<CheckpointCertificate> {
         let same = self.votes.get(&vote.slot)?.iter().flatten().filter(|held| held.body == vote);
         let signers = same.clone().fold(0, |set, vote| set | singleton(vote.signer));
-        committee.is_quorum(signers).then(|| CheckpointCertificate { vote, votes: same.cloned().collect() })
+        let is_quorum =
+            committee.is_quorum(signers) || Mutant::StableByTooFew.is_on() && committee.is_weak_quorum(signers);
+        is_quorum.then(|| CheckpointCertificate { vote, votes: same.cloned().collect() })
     }
 
     fn forget(&mut self, upto: Slot) {
@@ -111,7 +114,8 @@ impl Replica {
         let Some(own) = self.execution.snapshots.get(&slot) else { return Err(Ignored::Stopped) };
         let vote = CheckpointVote { slot, state: own.digest };
         let signed_already = self.checkpoints.own.as_ref().is_some_and(|own| slot <= own.body.slot);
-        if signed_already || slot <= self.execution.installed || !self.may_vote() {
+        let is_foreign = slot <= self.execution.installed && !Mutant::SignsForeignState.is_on();
+        if signed_already || is_foreign || !self.may_vote() {
             return Err(Ignored::Duplicate);
         }
         out.persist(Record::OwnCheckpoint(vote));
@@ -168,8 +172,10 @@ impl Replica {
         self.previous_stable = self.stable.replace(proof.clone());
         self.log.advance(slot);
         self.checkpoints.forget(slot);
-        let kept = self.oldest_kept_slot();
-        self.pool.collect(kept, self.ledger.frontier());
+        let kept = if Mutant::BodiesDropped.is_on() { slot } else { self.oldest_kept_slot() };
+        if !Mutant::GarbageKept.is_on() {
+            self.pool.collect(kept, self.ledger.frontier());
+        }
         let floor = self.log.floor();
         self.waiting = self.waiting.split_off(&floor.next());
         self.keep_fetches();
@@ -191,7 +197,8 @@ impl Replica {
 
     /// Bodies of slots above this one are kept: those of the ring, and those that the frozen VIEW-CHANGE claims (C7).
     pub(super) fn oldest_kept_slot(&self) -> Slot {
-        self.change.oldest_needed_slot().unwrap_or(self.low()).min(self.log.floor())
+        let claimed = self.change.oldest_needed_slot().filter(|_| !Mutant::ClaimedDropped.is_on());
+        claimed.unwrap_or(self.low()).min(self.log.floor())
     }
 
     /// The timeout shrinks only if everything, what still waits included, went well within it. A checkpoint that came
@@ -199,7 +206,9 @@ impl Replica {
     fn decay_timeout(&mut self) {
         let Some(latency) = self.execution.latency.take() else { return };
         let waiting = self.pool.oldest_pending().map(|(since, _)| self.now.since(since)).unwrap_or_default();
-        self.timers.decay(latency.max(waiting));
+        if !Mutant::NeverDecays.is_on() {
+            self.timers.decay(latency.max(waiting));
+        }
     }
 
     /// The last two stable checkpoints can be served; the newest own snapshot is where a restart begins (C7).
@@ -220,7 +229,7 @@ impl Replica {
     fn check_own_state(&mut self, out: &mut Outbox) {
         let contradicted = |CheckpointVote { slot, state }: CheckpointVote| {
             let own = self.execution.snapshots.get(&slot)?;
-            (own.digest != state).then_some(slot)
+            (own.digest != state && !Mutant::OwnStateTrusted.is_on()).then_some(slot)
         };
         let proofs = [&self.stable, &self.previous_stable];
         let first_wrong = proofs.into_iter().flatten().filter_map(|proof| contradicted(proof.vote)).min();

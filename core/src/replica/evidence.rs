@@ -11,6 +11,7 @@
 use super::{Halt, Replica};
 use crate::committee::{ReplicaSet, singleton};
 use crate::evidence::{Accusation, Evidence, EvidenceStore};
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::record::Record;
 use crate::time::Instant;
@@ -59,7 +60,7 @@ impl Replica {
     fn schedule(&mut self, evidence: &Evidence) {
         // Larger is only a NEW-VIEW that names something without form. Who was shown that knows what to think of it.
         let fits = encoded_size(evidence) <= max_evidence(&self.chain);
-        if fits && self.ledger.standings().would_count(evidence) {
+        if fits && !Mutant::NeverAccuses.is_on() && self.ledger.standings().would_count(evidence) {
             let n = u64::from(self.chain.committee.n());
             let distance = (n + u64::from(self.config.id.0) - u64::from(evidence.accused().0)) % n;
             let due = self.now + self.config.timeouts.base.times(distance);
@@ -116,14 +117,14 @@ impl Replica {
     pub(super) fn leave_banned_primary(&mut self, out: &mut Outbox) {
         let wanted = self.target.unwrap_or(self.view);
         let next = self.next_unbanned(wanted);
-        if wanted < next && self.may_vote() {
+        if wanted < next && self.may_vote() && !Mutant::BannedPrimaryKept.is_on() {
             self.leave_for(next, out);
         }
     }
 
     /// The fault assumption is broken: whatever is finalized from here on could be undone (X16).
     pub(super) fn halt_if_too_many(&mut self, out: &mut Outbox) {
-        if self.ledger.standings().are_too_many() {
+        if self.ledger.standings().are_too_many() && !Mutant::TooManyIgnored.is_on() {
             self.halt(Halt::TooManyFaulty(self.exec()), out);
         }
     }

@@ -10,6 +10,7 @@ use crate::bytes::Bytes;
 use crate::hash::Digest;
 use crate::input::Ignored;
 use crate::ledger::{CoreSnapshot, Fate, Finalized, Ledger, Listed, Manifest, Verdict};
+use crate::mutant::Mutant;
 use crate::outbox::{Execution, Outbox, Task};
 use crate::reply::{Outcome, Reply, ReplyStatement, outcome_root, result_hash};
 use crate::request::RequestId;
@@ -98,7 +99,11 @@ impl Replica {
             self.refresh_activity();
             self.try_author(out);
             self.try_propose(out);
-        } else if self.timers.is_changing_view() && self.target.is_none() && self.pool.pending().len() == 0 {
+        } else if self.timers.is_changing_view()
+            && self.target.is_none()
+            && self.pool.pending().len() == 0
+            && !Mutant::NeverIdle.is_on()
+        {
             self.timers.stop_view_change(self.now);
         }
     }
@@ -107,7 +112,7 @@ impl Replica {
         let exec = self.exec();
         let slot = exec.next();
         let at_checkpoint = exec.is_checkpoint(self.chain.checkpoint_interval());
-        if at_checkpoint && self.execution.applied < exec {
+        if at_checkpoint && self.execution.applied < exec && !Mutant::CheckpointNotAwaited.is_on() {
             return false;
         }
         let Some(certificate) = self.log.get(slot).and_then(|state| state.committed.clone()) else { return false };

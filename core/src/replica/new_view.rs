@@ -15,6 +15,7 @@ use crate::fetch::Until;
 use crate::hash::Digest;
 use crate::input::Ignored;
 use crate::message::{FetchItem, Message, NewView, NewViewMessage, Signed, ViewChange};
+use crate::mutant::Mutant;
 use crate::outbox::{Outbox, Target};
 use crate::record::Record;
 use crate::signature::Statement;
@@ -125,7 +126,7 @@ impl Replica {
 
     pub(super) fn on_new_view(&mut self, message: &Arc<NewViewMessage>, out: &mut Outbox) -> Result<(), Ignored> {
         let (signed, view) = (&message.signed, message.signed.body.view);
-        if signed.signer != self.chain.committee.primary(view) {
+        if signed.signer != self.chain.committee.primary(view) && !Mutant::AnyonesNewView.is_on() {
             return Err(Ignored::NotPrimary);
         }
         if view == self.view {
@@ -135,10 +136,12 @@ impl Replica {
             self.accuse(evidence, out);
             return Err(if is_other { Ignored::Conflict } else { Ignored::Duplicate });
         }
-        if view < self.target.unwrap_or(self.view) || self.is_too_far(view) {
+        let least = self.target.filter(|_| !Mutant::GoesBack.is_on()).unwrap_or(self.view);
+        if view < least || self.is_too_far(view) {
             return Err(Ignored::WrongView);
         }
-        if let Some(evidence) = Evidence::from_new_view(&self.chain, signed, &message.view_changes) {
+        let guilt = Evidence::from_new_view(&self.chain, signed, &message.view_changes);
+        if let Some(evidence) = guilt.filter(|_| !Mutant::NewViewTrusted.is_on()) {
             self.accuse(Some(evidence), out);
             // Only the very view that this replica waits for is lost: else one Byzantine replica would move
             // everybody by signing rubbish for views of its own.
@@ -165,14 +168,16 @@ impl Replica {
         let Ok(selection) = select(message.view_changes.iter().map(|held| &held.body)) else { return false };
         let stable = message.stable.as_ref().map(|proof| proof.vote);
         let is_stable_proven = body.stable == Slot(0)
+            || Mutant::StableUnproven.is_on()
             || stable.is_some_and(|vote| vote.slot == body.stable && selection.claims_state(vote.state));
         let proves = |claim: &Claim| {
-            message.certificates.0.iter().any(|held| held.phase == Phase::Prepare && held.claim == *claim)
+            Mutant::ClaimsUnproven.is_on()
+                || message.certificates.0.iter().any(|held| held.phase == Phase::Prepare && held.claim == *claim)
         };
         // Verification kept only bodies that the NEW-VIEW names, in its order.
         message.view_changes.len() == body.view_changes.len()
-            && selection.stable == body.stable
-            && selection.proposals == body.proposals
+            && (selection.stable == body.stable && selection.proposals == body.proposals
+                || Mutant::NewViewTrusted.is_on())
             && is_stable_proven
             && selection.selected.iter().all(proves)
     }

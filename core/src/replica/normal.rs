@@ -16,6 +16,7 @@ use crate::fetch::Until;
 use crate::hash::Digest;
 use crate::input::Ignored;
 use crate::message::{FetchItem, Message, PrePrepare, Signed};
+use crate::mutant::Mutant;
 use crate::outbox::{Outbox, Target};
 use crate::record::Record;
 use crate::signature::Statement;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 impl Replica {
     pub(super) fn on_pre_prepare(&mut self, message: &Arc<PrePrepare>, out: &mut Outbox) -> Result<(), Ignored> {
         let view = message.vote.body.view;
-        if message.vote.signer != self.chain.committee.primary(view) {
+        if message.vote.signer != self.chain.committee.primary(view) && !Mutant::AnyoneProposes.is_on() {
             return Err(Ignored::NotPrimary);
         }
         if self.target == Some(view) {
@@ -37,7 +38,7 @@ impl Replica {
         if view != self.view {
             return Err(Ignored::WrongView);
         }
-        if self.target.is_some() {
+        if self.has_left_view() {
             return Err(Ignored::ViewChanging);
         }
         self.take_pre_prepare(message, |replica, ts| replica.is_timely(ts), out)
@@ -100,7 +101,8 @@ impl Replica {
             return Err(Ignored::Settled);
         }
         let state = self.log.get_mut(slot).expect("inside the ring");
-        if let Some(proposal) = &mut state.proposal {
+        let first = state.proposal.as_mut();
+        if let Some(proposal) = first.filter(|first| first.digest == digest || !Mutant::VotesTwice.is_on()) {
             if proposal.digest != digest {
                 return Err(Ignored::Conflict); // on_vote finds the evidence
             }
@@ -127,8 +129,9 @@ impl Replica {
 
     fn is_timely(&self, ts: Instant) -> bool {
         let timeouts = &self.config.timeouts;
-        self.now - self.timers.timeout() - timeouts.precision <= ts
-            && ts <= self.now + timeouts.precision + timeouts.message_delay
+        Mutant::AlwaysTimely.is_on()
+            || self.now - self.timers.timeout() - timeouts.precision <= ts
+                && ts <= self.now + timeouts.precision + timeouts.message_delay
     }
 
     /// The digest of an executed slot that is still in the log.
@@ -144,10 +147,10 @@ impl Replica {
         if !self.may_vote() {
             return Err(Ignored::Stopped);
         }
-        if self.target.is_some() {
+        if self.has_left_view() {
             return Err(Ignored::ViewChanging);
         }
-        if slot <= self.low() || self.log.high() < slot {
+        if slot <= self.low() || self.log.high() < slot && !Mutant::NoHighWatermark.is_on() {
             return Err(Ignored::OutOfWindow);
         }
         let executed = self.executed_digest(slot);
@@ -158,11 +161,15 @@ impl Replica {
             _ => return Err(Ignored::Duplicate),
         };
         let voted_otherwise = state.voted.is_some_and(|(at, said)| at == view && said != digest);
-        if voted_otherwise || executed.is_some_and(|executed| executed != digest) {
+        if voted_otherwise && !Mutant::VotesTwice.is_on() || executed.is_some_and(|executed| executed != digest) {
             return Err(Ignored::Settled);
         }
-        if !self.require_bodies(slot, digest, primary) {
+        if !self.require_bodies(slot, digest, primary) && !Mutant::VotesBlind.is_on() {
             return Err(Ignored::Waiting);
+        }
+        let time = || self.log.get(slot).and_then(|state| state.batch(digest)).map(|batch| batch.ts);
+        if Mutant::TimelyAgain.is_on() && time().is_some_and(|ts| !self.is_timely(ts)) {
+            return Err(Ignored::Untimely);
         }
         self.record_bodies(slot, digest, out);
         let message = self.vote_for(slot, digest, out);
@@ -175,7 +182,8 @@ impl Replica {
         let view = self.view;
         let state = self.log.get_mut(slot).expect("inside the ring");
         assert!(
-            state.voted.is_none_or(|(at, said)| at < view || (at == view && said == digest)),
+            state.voted.is_none_or(|(at, said)| at < view || (at == view && said == digest))
+                || Mutant::VotesTwice.is_on(),
             "a second vote in {view} {slot}: {:?} then {digest:?}",
             state.voted
         );
@@ -218,7 +226,7 @@ impl Replica {
 
     /// Appends the records of a batch and its vertices, which are held, if they were not before.
     pub(super) fn record_bodies(&mut self, slot: Slot, digest: Digest, out: &mut Outbox) {
-        if digest == NULL_BATCH {
+        if digest == NULL_BATCH || Mutant::VotesBlind.is_on() && self.waiting.contains(&slot) {
             return;
         }
         let is_open = self.exec() < slot;
@@ -242,11 +250,11 @@ impl Replica {
     pub(super) fn on_vote(&mut self, vote: &Signed<Vote>, out: &mut Outbox) -> Result<(), Ignored> {
         let view = vote.body.view;
         let early = self.target == Some(view);
-        if view != self.view && !early {
+        if view != self.view && !early && !Mutant::VotesOfAnyView.is_on() {
             return Err(Ignored::WrongView);
         }
         // A replica that left its view can no longer become prepared in it; the slot may still be decided (N2).
-        if self.target.is_some() && !early && vote.body.phase == Phase::Prepare {
+        if self.has_left_view() && !early && vote.body.phase == Phase::Prepare {
             return Err(Ignored::ViewChanging);
         }
         if let Entries::One(slot, digest) = vote.body.entries {
@@ -269,6 +277,9 @@ impl Replica {
     ) -> Result<(), Ignored> {
         if slot <= self.low() || self.log.end() < slot {
             return Err(Ignored::OutOfWindow);
+        }
+        if early && Mutant::EarlyDropped.is_on() {
+            return Err(Ignored::WrongView);
         }
         if early {
             let n = self.chain.committee.n();
@@ -295,6 +306,9 @@ impl Replica {
         vote: &Signed<Vote>,
         out: &mut Outbox,
     ) -> Result<(), Ignored> {
+        if Mutant::BannedUnheard.is_on() && self.ledger.standings().is_banned(vote.signer) {
+            return Err(Ignored::Moot);
+        }
         let (n, phase) = (self.chain.committee.n(), vote.body.phase);
         let state = self.log.get_mut(slot).expect("inside the ring");
         let certificate = match phase {
@@ -317,8 +331,8 @@ impl Replica {
                 self.note_activity(slot);
                 self.check_left_out(vote, out);
                 match phase {
-                    Phase::Prepare if is_quorum => self.try_prepare(slot, out),
-                    Phase::Commit if is_quorum => self.try_commit(slot, digest, out),
+                    Phase::Prepare if is_quorum || Mutant::PreparedByTooFew.is_on() => self.try_prepare(slot, out),
+                    Phase::Commit if is_quorum || Mutant::DecidedByTooFew.is_on() => self.try_commit(slot, digest, out),
                     _ => {}
                 }
                 Ok(())

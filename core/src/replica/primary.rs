@@ -7,6 +7,7 @@ use super::Replica;
 use crate::batch::Batch;
 use crate::hashed::Hashed;
 use crate::message::{Message, PrePrepare};
+use crate::mutant::Mutant;
 use crate::outbox::{Outbox, Target};
 use crate::slots::{Proposal, Standing};
 use crate::types::Slot;
@@ -18,7 +19,8 @@ impl Replica {
     pub(super) fn try_propose(&mut self, out: &mut Outbox) {
         while self.is_primary() && self.is_active() && !self.resuming && !self.pool.proposable().is_empty() {
             let slot = self.next_slot();
-            if self.log.high().min(self.exec().plus(self.config.pipeline)) < slot {
+            let high = if Mutant::NoHighWatermark.is_on() { self.log.end() } else { self.log.high() };
+            if high.min(self.exec().plus(self.config.pipeline)) < slot {
                 return;
             }
             let vertices = self.pick();
@@ -29,7 +31,8 @@ impl Replica {
 
     /// One more than every slot that this view has used (`docs/protocol.md` G15).
     fn next_slot(&self) -> Slot {
-        self.proposed.max(self.new_view_end).max(self.low()).max(self.exec()).next()
+        let end = if Mutant::ProposesAgain.is_on() { Slot(0) } else { self.new_view_end };
+        self.proposed.max(end).max(self.low()).max(self.exec()).next()
     }
 
     fn pick(&self) -> Vec<VertexId> {

@@ -11,6 +11,7 @@ use crate::config::{Chain, Config};
 use crate::hash::Digest;
 use crate::ledger::{BrokenSnapshot, CoreSnapshot, Ledger};
 use crate::message::{Message, NewViewMessage, Signed};
+use crate::mutant::Mutant;
 use crate::outbox::{Outbox, Target, Task};
 use crate::record::Record;
 use crate::signature::{Signer, Statement};
@@ -117,7 +118,9 @@ impl Replica {
     ) -> Result<(), RecoverError> {
         match record {
             Record::OwnVertex(vertex) => {
-                self.authoring.made(&vertex);
+                if !Mutant::ForgetsHeight.is_on() {
+                    self.authoring.made(&vertex);
+                }
                 self.restore_vertex(&vertex);
             }
             Record::Vertex(vertex) => self.restore_vertex(&vertex),
@@ -139,6 +142,7 @@ impl Replica {
                 self.checkpoints.own = Some(self.sign(vote, |vote| Statement::Checkpoint(vote)));
             }
             Record::Stable(_) => {} // restored first
+            Record::ViewChangeSent(_) if Mutant::ForgetsTarget.is_on() => {}
             Record::ViewChangeSent(message) => {
                 self.target = Some(message.signed.body.view);
                 self.freeze(&message);
@@ -169,7 +173,8 @@ impl Replica {
     }
 
     fn restore_vote(&mut self, view: View, slot: Slot, digest: Digest) -> Result<(), RecoverError> {
-        let Some(state) = self.log.get_mut(slot) else { return Ok(()) };
+        let held = self.log.get_mut(slot).filter(|_| !Mutant::ForgetsVotes.is_on());
+        let Some(state) = held else { return Ok(()) };
         let contradicts = state.voted.is_some_and(|(at, said)| view < at || (at == view && said != digest));
         if contradicts {
             return Err(RecoverError::Log("two votes of one view differ, or a vote is older than the one before"));
@@ -179,7 +184,8 @@ impl Replica {
     }
 
     fn restore_prepared(&mut self, certificate: Arc<Certificate>) {
-        if let Some(state) = self.log.get_mut(certificate.claim.slot) {
+        let held = self.log.get_mut(certificate.claim.slot);
+        if let Some(state) = held.filter(|_| !Mutant::ForgetsPrepared.is_on()) {
             state.prepared = Some(certificate);
         }
     }
@@ -213,7 +219,7 @@ impl Replica {
                 used = used.max(state.slot);
             }
         }
-        if self.is_primary() {
+        if self.is_primary() && !Mutant::ForgetsUsedSlots.is_on() {
             self.proposed = used;
         }
         if let Some(own) = &self.change.own {
@@ -350,11 +356,15 @@ impl Replica {
             Record::Batch(slot, batch) => *slot <= floor && !self.change.batches.contains_key(&batch.digest()),
             Record::Voted(view, slot, digest) => {
                 let newest = self.log.get(*slot).and_then(|state| state.voted);
-                *slot <= low || newest != Some((*view, *digest))
+                *slot <= low
+                    || newest != Some((*view, *digest))
+                    || *view < self.target.unwrap_or(self.view) && Mutant::PrunesVotes.is_on()
             }
             Record::Prepared(certificate) => {
                 let newest = self.log.get(certificate.claim.slot).and_then(|state| state.prepared.as_ref());
-                certificate.claim.slot <= low || newest.is_none_or(|newest| newest.claim != certificate.claim)
+                certificate.claim.slot <= low
+                    || newest.is_none_or(|newest| newest.claim != certificate.claim)
+                    || certificate.claim.view < self.target.unwrap_or(self.view) && Mutant::PrunesPrepared.is_on()
             }
             Record::Committed(certificate) => certificate.claim.slot <= floor,
             Record::OwnCheckpoint(vote) => self.checkpoints.own.as_ref().is_some_and(|own| vote.slot < own.body.slot),

@@ -44,7 +44,7 @@ impl Replica {
     fn assert_vote_on_record(&self, vote: &Signed<Vote>) {
         let view = vote.body.view;
         // PBFT 4.4: who left a view says nothing in it any more (V1).
-        assert!(self.target.is_none() && view == self.view, "a vote in {view} after leaving it: {vote:?}");
+        assert!(!self.has_left_view() && view == self.view, "a vote in {view} after leaving it: {vote:?}");
         for (slot, digest) in vote.body.entries.iter() {
             let Some(state) = self.log.get(slot) else { panic!("a vote outside the log: {vote:?}") };
             let on_record = match vote.body.phase {

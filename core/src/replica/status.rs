@@ -11,6 +11,7 @@ use crate::config::Timeouts;
 use crate::fetch::Until;
 use crate::input::Ignored;
 use crate::message::{Data, FetchItem, Message, Progress, STATUS_PENDING, STATUS_SLOTS, Signed, Status};
+use crate::mutant::Mutant;
 use crate::outbox::{Outbox, Target};
 use crate::signature::Statement;
 use crate::slots::{SlotState, Standing};
@@ -123,7 +124,8 @@ impl Replica {
 
     /// `T_req`: a backup waits for the vertex that has been pending for longest (T5, T6).
     fn request_due(&self, oldest: Option<(Instant, Duration)>) -> Option<Instant> {
-        if self.target.is_some() || self.is_primary() || self.timers.is_changing_view() {
+        if self.target.is_some() || self.is_primary() || self.timers.is_changing_view() || Mutant::NeverSuspects.is_on()
+        {
             return None;
         }
         let (since, held_back) = oldest?;
@@ -165,7 +167,7 @@ impl Replica {
     }
 
     fn view_change_due(&self) -> Option<Instant> {
-        self.timers.view_change_due(self.target.is_none())
+        self.timers.view_change_due(self.target.is_none()).filter(|_| !Mutant::NeverGivesUp.is_on())
     }
 
     fn status_due(&self, oldest: Option<(Instant, Duration)>) -> Instant {
@@ -205,6 +207,10 @@ impl Replica {
             self.start_view_change(self.target.unwrap_or(self.view).next(), out);
         } else if is_due(self.change.retransmit_at) {
             self.change.retransmit_at = Some(self.now + self.config.timeouts.retransmit);
+            if Mutant::NotFrozen.is_on() {
+                let fresh = self.target.map(|target| Arc::new(self.view_change_for(target)));
+                self.change.own = fresh;
+            }
             self.send_own_view_change(out);
         }
     }
@@ -249,6 +255,9 @@ impl Replica {
         if link != peer {
             return Err(Ignored::Unasked);
         }
+        if Mutant::ViewLearned.is_on() && self.target.is_none() {
+            self.view = self.view.max(body.view);
+        }
         if self.exec() < body.executed {
             self.note_claim(body.executed);
         }
@@ -262,7 +271,7 @@ impl Replica {
             self.fetches.want(FetchItem::Vertex(*id), peer, Until::AllAsked, self.now);
         }
         let answer = self.answer(body);
-        for message in answer {
+        for message in answer.into_iter().filter(|_| !Mutant::StatusUnanswered.is_on()) {
             self.send(Target::One(peer), message, out);
         }
         Ok(())
@@ -276,10 +285,10 @@ impl Replica {
         }
         let own = self.checkpoints.own.as_ref().filter(|own| status.stable < own.body.slot);
         answer.extend(own.cloned().map(Message::Checkpoint));
-        if status.view < self.view {
+        if status.view < self.view && !Mutant::NewViewNotRepeated.is_on() {
             answer.extend(self.new_view.clone().map(Message::NewView));
         }
-        answer.extend(self.own_view_change().map(Message::ViewChange));
+        answer.extend(self.own_view_change().filter(|_| !Mutant::SentOnce.is_on()).map(Message::ViewChange));
         let first = status.executed.max(self.log.floor()).next();
         let last = status.executed.plus(STATUS_SLOTS).min(self.status.highest_known.max(self.exec()));
         for slot in first.0..=last.0 {
@@ -315,7 +324,7 @@ impl Replica {
             }
             return;
         }
-        if status.view != self.view || progress == Progress::Committed {
+        if status.view != self.view || progress == Progress::Committed || Mutant::VotesNotRepeated.is_on() {
             return;
         }
         // Having left the view, this replica repeats nothing that it said in it (V1).

@@ -12,6 +12,7 @@ use crate::hash::Digest;
 use crate::input::Ignored;
 use crate::ledger::{CoreSnapshot, Ledger, Manifest, chunk_hash};
 use crate::message::FetchItem;
+use crate::mutant::Mutant;
 use crate::outbox::{Outbox, Task};
 use crate::record::Record;
 use crate::types::Slot;
@@ -31,7 +32,7 @@ pub(super) struct Transfer {
 impl Replica {
     /// Below the ring nobody holds the batches any more; only the state itself helps (C9).
     pub(super) fn start_transfer_if_behind(&mut self) {
-        if self.exec() < self.log.floor() || self.transfer.is_some() {
+        if self.exec() < self.log.floor() && !Mutant::NeverTransfers.is_on() || self.transfer.is_some() {
             self.begin_transfer();
         }
     }
@@ -56,7 +57,7 @@ impl Replica {
             return Err(Ignored::Unasked);
         }
         // The roots in the manifest give the digest that a quorum signed, or it is not the one.
-        if manifest.state() != stable.vote.state {
+        if manifest.state() != stable.vote.state && !Mutant::ManifestUnchecked.is_on() {
             return Err(Ignored::Unproven);
         }
         transfer.manifest = Some(manifest.clone());
@@ -149,7 +150,9 @@ impl Replica {
         self.execution.snapshots.insert(slot, OwnState::new(manifest));
         self.ledger = ledger;
         // Verdicts given before are void where the state was: everything held is judged anew.
-        self.pool.reopen(slot, self.ledger.frontier(), self.moment());
+        if !Mutant::VerdictsKept.is_on() {
+            self.pool.reopen(slot, self.ledger.frontier(), self.moment());
+        }
         let kept = self.oldest_kept_slot();
         self.pool.collect(kept, self.ledger.frontier());
         self.forget_settled_requests();

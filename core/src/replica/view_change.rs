@@ -18,6 +18,7 @@ use crate::evidence::Evidence;
 use crate::hash::Digest;
 use crate::input::Ignored;
 use crate::message::{FetchItem, Message, Signed, ViewChange, ViewChangeMessage};
+use crate::mutant::Mutant;
 use crate::outbox::{Outbox, Target};
 use crate::record::Record;
 use crate::signature::Statement;
@@ -184,7 +185,9 @@ impl Replica {
     /// Leaves the installed view, or the target that did not come about, for a higher one.
     pub(super) fn start_view_change(&mut self, target: View, out: &mut Outbox) {
         if self.may_vote() {
-            self.timers.double();
+            if !Mutant::NeverDoubles.is_on() {
+                self.timers.double();
+            }
             self.leave_for(self.next_unbanned(target), out);
         }
     }
@@ -205,7 +208,8 @@ impl Replica {
         self.fetches.retain(|item| !matches!(item, FetchItem::Certificate(..) | FetchItem::StableCheckpoint(_)));
         self.keep_fetches();
         out.persist(Record::ViewChangeSent(message.clone()));
-        self.change.retransmit_at = Some(self.now + self.config.timeouts.retransmit);
+        self.change.retransmit_at =
+            Some(self.now + self.config.timeouts.retransmit).filter(|_| !Mutant::SentOnce.is_on());
         let primary = self.chain.committee.primary(target);
         if primary != self.config.id {
             self.send(Target::One(primary), Message::ViewChange(message.clone()), out);
@@ -216,11 +220,16 @@ impl Replica {
     }
 
     /// The claims of this replica (V2, V3).
-    fn view_change_for(&self, target: View) -> ViewChangeMessage {
-        let certificates: Vec<_> = self.log.window().filter_map(|state| state.prepared.clone()).collect();
+    pub(super) fn view_change_for(&self, target: View) -> ViewChangeMessage {
+        let is_claimed = |held: &Arc<Certificate>| {
+            !Mutant::PreparedHidden.is_on() && (held.claim.view == self.view || !Mutant::LastViewOnly.is_on())
+        };
+        let certificates: Vec<_> =
+            self.log.window().filter_map(|state| state.prepared.clone().filter(is_claimed)).collect();
         let voted = self
             .log
             .window()
+            .filter(|state| state.prepared.is_some() || !Mutant::VotesHidden.is_on())
             .filter_map(|state| state.voted.map(|(view, digest)| Claim { slot: state.slot, view, digest }));
         let body = ViewChange {
             view: target,
@@ -275,7 +284,7 @@ impl Replica {
         if view <= self.view || self.is_too_far(view) {
             return Err(Ignored::WrongView);
         }
-        if !is_well_formed(&signed.body, &self.chain) {
+        if !is_well_formed(&signed.body, &self.chain) && !Mutant::IllFormed.is_on() {
             self.accuse(Evidence::from_view_change(&self.chain, signed), out);
             return Err(Ignored::Unproven);
         }
@@ -296,7 +305,7 @@ impl Replica {
 
     /// Whether a view is too far above the installed one (V23).
     pub(super) fn is_too_far(&self, view: View) -> bool {
-        self.view.0.saturating_add(MAX_VIEW_DISTANCE) < view.0
+        self.view.0.saturating_add(MAX_VIEW_DISTANCE) < view.0 && !Mutant::NoViewBound.is_on()
     }
 
     /// The primary of a view collects the proof of everybody's claims, also before it wants that view itself.
@@ -323,7 +332,9 @@ impl Replica {
         let mut higher: Vec<View> = others.map(|held| held.body.view).filter(|view| own_target < *view).collect();
         higher.sort_unstable_by(|a, b| b.cmp(a));
         let weak = usize::from(self.chain.committee.weak_quorum());
-        if let Some(join) = higher.get(weak - 1) {
+        let needed = if Mutant::JoinsAnybody.is_on() { 1 } else { weak };
+        let join = higher.get(needed - 1).filter(|_| !Mutant::NeverJoins.is_on());
+        if let Some(join) = if Mutant::JoinsHighest.is_on() { join.and(higher.first()) } else { join } {
             // The weak quorum's lowest view: at least one honest replica wants to be there or higher.
             return self.start_view_change(*join, out);
         }

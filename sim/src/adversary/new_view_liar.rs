@@ -3,12 +3,13 @@
 use super::{Adversary, Stage, whole};
 use crate::plan::NewViewLie;
 use cretoai_core::batch::NULL_BATCH;
-use cretoai_core::certificate::{Certificate, CertificateSet};
+use cretoai_core::certificate::{Certificate, CertificateSet, Claim};
+use cretoai_core::choice::select;
 use cretoai_core::hash::Digest;
 use cretoai_core::message::{Message, NewView, NewViewMessage, Signed, ViewChange};
 use cretoai_core::outbox::Envelope;
 use cretoai_core::signature::Statement;
-use cretoai_core::types::ReplicaId;
+use cretoai_core::types::{ReplicaId, View};
 use cretoai_core::verify::Verified;
 use cretoai_core::vote::Vote;
 use std::sync::Arc;
@@ -79,6 +80,7 @@ fn lie(stage: &mut Stage<'_>, old: &NewViewMessage, kind: NewViewLie) -> NewView
         NewViewLie::DuplicateSigner | NewViewLie::OtherView | NewViewLie::NonMember | NewViewLie::OtherChain => {
             return swap_body(stage, old, kind);
         }
+        NewViewLie::Unproven => return unproven(stage, old),
         NewViewLie::MixedCertificate => return mix(stage, old),
         NewViewLie::NoCertificate => return NewViewMessage { certificates: CertificateSet::default(), ..old.clone() },
         NewViewLie::ThinCertificate => return thin(old),
@@ -123,6 +125,31 @@ fn swap_body(stage: &Stage<'_>, old: &NewViewMessage, kind: NewViewLie) -> NewVi
     }
     let ids: Vec<Digest> = new.view_changes.iter().map(|signed| signed.id()).collect();
     stage.new_view(NewView { view_changes: ids, ..old.signed.body.clone() }, &new)
+}
+
+/// It claims for itself what nobody can prove: a stable checkpoint, or a prepared batch.
+fn unproven(stage: &mut Stage<'_>, old: &NewViewMessage) -> NewViewMessage {
+    let mut new = old.clone();
+    let own = new.view_changes.iter().position(|signed| signed.signer == stage.id).expect("a primary is in its V");
+    let mut body = new.view_changes[own].body.clone();
+    if stage.rng.chance(500) {
+        body.stable = old.signed.body.stable.plus(stage.chain.checkpoint_interval());
+        body.state = stage.some_digest();
+        body.prepared.retain(|claim| body.stable < claim.slot);
+        body.voted.retain(|claim| body.stable < claim.slot);
+    } else {
+        let slot = old.signed.body.stable.next();
+        let claim = Claim { slot, view: View(body.view.0.saturating_sub(1)), digest: NULL_BATCH };
+        for claims in [&mut body.prepared, &mut body.voted] {
+            claims.retain(|known| slot < known.slot);
+            claims.insert(0, claim);
+        }
+    }
+    new.view_changes[own] = stage.view_change(body, None).signed;
+    let Ok(selection) = select(new.view_changes.iter().map(|signed| &signed.body)) else { return new };
+    let view_changes = new.view_changes.iter().map(|signed| signed.id()).collect();
+    let (stable, proposals) = (selection.stable, selection.proposals);
+    stage.new_view(NewView { view_changes, stable, proposals, ..old.signed.body.clone() }, &new)
 }
 
 /// Every certificate lacks a vote.

@@ -22,11 +22,13 @@ use std::sync::Arc;
 pub(super) struct ViewSpammer {
     period: u64,
     view: u64,
+    /// The highest view that somebody wants.
+    heard: View,
 }
 
 impl ViewSpammer {
     pub(super) fn new(period_us: u64) -> Self {
-        Self { period: period_us.max(1) * 1000, view: 0 }
+        Self { period: period_us.max(1) * 1000, view: 0, heard: View(0) }
     }
 }
 
@@ -36,22 +38,29 @@ impl Adversary for ViewSpammer {
     }
 
     fn wakes(&mut self, stage: &mut Stage<'_>) {
-        // One by one at first, then by doubling: the end is reached in about 70 steps.
+        // The next view now and then; and one by one at first, then by doubling: the end is reached in about 70 steps.
         self.view = if self.view < 10 { self.view + 1 } else { self.view.saturating_mul(2) };
-        let body = ViewChange {
-            view: View(self.view),
-            stable: Slot(0),
-            state: stage.chain.id,
-            prepared: vec![],
-            voted: vec![],
+        self.call(stage, View(self.view));
+        self.call(stage, View(self.heard.0.saturating_add(1)));
+        stage.wakes.push(stage.now + self.period);
+    }
+
+    fn receives(&mut self, _stage: &mut Stage<'_>, _from: ReplicaId, message: &Verified<Message>) -> u32 {
+        self.heard = match message.get() {
+            Message::ViewChange(message) => self.heard.max(message.signed.body.view),
+            Message::NewView(message) => self.heard.max(message.signed.body.view),
+            _ => self.heard,
         };
+        u32::MAX
+    }
+}
+
+impl ViewSpammer {
+    /// A VIEW-CHANGE and a NEW-VIEW for a view.
+    fn call(&self, stage: &mut Stage<'_>, view: View) {
+        let body = ViewChange { view, stable: Slot(0), state: stage.chain.id, prepared: vec![], voted: vec![] };
         let view_change = stage.view_change(body, None);
-        let body = NewView {
-            view: View(self.view),
-            view_changes: vec![view_change.signed.id()],
-            stable: Slot(0),
-            proposals: vec![],
-        };
+        let body = NewView { view, view_changes: vec![view_change.signed.id()], stable: Slot(0), proposals: vec![] };
         let new_view = NewViewMessage {
             signed: stage.sign(body, |body| Statement::NewView(body)),
             view_changes: vec![Arc::clone(&view_change.signed)],
@@ -60,7 +69,6 @@ impl Adversary for ViewSpammer {
         };
         stage.say(stage.others(), Message::ViewChange(Arc::new(view_change)));
         stage.say(stage.others(), Message::NewView(Arc::new(new_view)));
-        stage.wakes.push(stage.now + self.period);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Adversary, Stage, whole};
 use crate::plan::ViewChangeLie;
+use cretoai_core::batch::NULL_BATCH;
 use cretoai_core::certificate::{Certificate, Claim};
 use cretoai_core::committee::ReplicaSet;
 use cretoai_core::hash::Digest;
@@ -121,7 +122,9 @@ impl ViewChangeLiar {
             | ViewChangeLie::InventRepeated
             | ViewChangeLie::InventForged
             | ViewChangeLie::Two => {
-                let claim = Claim { slot: body.stable.next(), view: below, digest: stage.some_digest() };
+                // NULL is the one batch that everybody holds.
+                let digest = if stage.rng.chance(500) { NULL_BATCH } else { stage.some_digest() };
+                let claim = Claim { slot: body.stable.next(), view: below, digest };
                 insert(&mut body, claim);
                 let mut new = stage.view_change(body, Some(old));
                 if let Some(votes) = self.invented_votes(stage, claim) {

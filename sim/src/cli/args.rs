@@ -34,6 +34,16 @@ pub(super) enum Command {
     Campaign(CampaignArguments),
     /// Try every order of deliveries at small scope: four replicas, one of them Byzantine
     Explore(ExploreArguments),
+    /// Break one rule of the protocol after another, and see which campaigns notice, and how soon
+    #[cfg(feature = "mutants")]
+    Mutants(super::mutants::MutantsArguments),
+    /// Break one rule of the protocol after another; in a program that was built with `--features mutants`
+    #[cfg(not(feature = "mutants"))]
+    Mutants {
+        /// What it would be given
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        arguments: Vec<String>,
+    },
     /// Run a failure again, and show how it came about
     Replay {
         /// A failure file
@@ -146,7 +156,7 @@ pub(super) enum Format {
 }
 
 /// `1.5s`, `200ms`, `2m`: in nanoseconds.
-fn parse_time(text: &str) -> Result<u64, String> {
+pub(super) fn parse_time(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 6] = [
         ("ns", 1),
         ("us", 1000),

@@ -1,9 +1,9 @@
 //! `replay`: a failure, run again.
 
 use super::simulate::Simulator;
-use super::{Ended, Shown, describe, event, last_panic};
+use super::{Ended, Shown, describe, event, last_panic, source};
 use crate::observe::{TraceEvent, TraceSink};
-use crate::scenario::{FailureFile, build};
+use crate::scenario::build;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
@@ -49,7 +49,7 @@ impl Last {
 
 /// Runs the plan of a failure file again, twice, and compares.
 pub(super) fn run(file: &str, shown: &Shown, out: &mut dyn Write) -> Ended {
-    let failure = FailureFile::read(file)?;
+    let failure = source::failure(file)?;
     let plan = &failure.plan;
     shown.check(plan.n)?;
     writeln!(out, "{}, seed {}, as recorded by {} in {file}\n", failure.scenario, failure.seed, failure.build)?;

@@ -2,7 +2,7 @@
 
 use super::simulate::Simulator;
 use super::words::{self, count, grouped, name_of, seconds, span};
-use super::{Ended, Stop, describe};
+use super::{Ended, Stop, describe, source};
 use crate::meta::Meta;
 use crate::plan::{Happening, Name, Plan, Step, Transcript, from_hex};
 use crate::report::Verdict;
@@ -17,7 +17,7 @@ const SHOWN: usize = 120;
 
 /// Shrinks a failure file, and writes a smaller one beside it.
 pub(super) fn run(file: &str, to: Option<&Path>, out: &mut dyn Write) -> Ended {
-    let failure = FailureFile::read(file)?;
+    let failure = source::failure(file)?;
     writeln!(out, "{}, seed {}, as recorded by {} in {file}", failure.scenario, failure.seed, failure.build)?;
     writeln!(out, "{}\n", failure.verdict)?;
     out.flush()?;

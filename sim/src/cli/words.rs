@@ -125,6 +125,9 @@ pub(super) fn behaviour(behaviour: &Behaviour) -> String {
         }
         Behaviour::NewViewLiar { lie } => format!("lies in its NEW-VIEWs: {}", name_of(lie)),
         Behaviour::ViewChangeLiar { lie } => format!("lies in its VIEW-CHANGEs: {}", name_of(lie)),
+        Behaviour::Impostor { per_mille } => {
+            format!("answers {} of what it hears in the name of who said it", per_cent(*per_mille))
+        }
         Behaviour::DagLiar { per_mille } => format!("lies in {} of its vertices", per_cent(*per_mille)),
         Behaviour::Amnesiac { at_us } => format!("loses its disk {} times", at_us.len()),
         other => name_of(other).replace('-', " "),

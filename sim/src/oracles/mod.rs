@@ -8,6 +8,7 @@ mod agreement;
 mod bodies;
 mod certificates;
 mod durability;
+mod finals;
 mod incrimination;
 mod liveness;
 mod memory;
@@ -60,6 +61,7 @@ pub struct Oracles {
     bodies: bodies::Bodies,
     order: order::Order,
     validity: validity::Validity,
+    finals: finals::Finals,
     incrimination: incrimination::Incrimination,
     durability: durability::Durability,
     state: state::StateOracle,
@@ -89,8 +91,9 @@ impl Oracles {
             honest,
             first: None,
             bodies: bodies::Bodies::new(chain),
-            order: order::Order::new(n),
+            order: order::Order::new(n, chain.genesis.limits.lifetime),
             validity: validity::Validity::new(chain, verifier),
+            finals: finals::Finals::new(chain),
             incrimination: incrimination::Incrimination::new(chain),
             durability: durability::Durability::new(n),
             state: state::StateOracle::default(),
@@ -156,6 +159,10 @@ impl Oracles {
                 self.judge(1, finding);
             }
             Record::Stable(proof) => self.order.certified(id, proof.vote),
+            Record::OwnCheckpoint(vote) => {
+                let finding = self.order.signs(id, *vote);
+                self.judge(6, finding);
+            }
             Record::Evidence(evidence) => self.judge(11, self.accountability.stored(id, evidence)),
             _ => {}
         }
@@ -188,6 +195,8 @@ impl Oracles {
         let finding = self.order.first(execution, facts, clients);
         self.judge(2, finding);
         let finding = self.validity.executed(execution, facts, &mut self.bodies);
+        self.judge(3, finding);
+        let finding = self.finals.executes(execution);
         self.judge(3, finding);
         true
     }
@@ -231,8 +240,9 @@ impl Oracles {
         Some(before)
     }
 
-    /// A correct replica executed something while somebody is proven faulty.
-    pub fn standings(&mut self, id: ReplicaId, standings: &Standings) {
+    /// A correct replica has executed so far, and somebody is proven faulty.
+    pub fn standings(&mut self, id: ReplicaId, executed: Slot, standings: &Standings) {
+        self.finals.standings(executed, standings);
         let finding = self.accountability.standings(id, standings);
         self.judge(11, finding);
     }

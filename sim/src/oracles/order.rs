@@ -9,23 +9,33 @@ use cretoai_core::bytes::Bytes;
 use cretoai_core::checkpoint::CheckpointVote;
 use cretoai_core::hash::Digest;
 use cretoai_core::outbox::Execution;
-use cretoai_core::time::Instant;
+use cretoai_core::time::{Duration, Instant};
 use cretoai_core::types::{ReplicaId, Slot};
 use std::collections::BTreeMap;
 
 /// Where each replica is.
 #[derive(Debug)]
 pub(super) struct Order {
+    /// How far ahead of its execution a request may expire.
+    lifetime: Duration,
     last: Vec<Slot>,
     /// Certified states that replicas hold, by replica and slot.
     certified: BTreeMap<(ReplicaId, Slot), Digest>,
+    /// The last state that each replica signed, and whether it holds a certificate of another one.
+    signed: Vec<Option<(CheckpointVote, bool)>>,
     /// Requests that no client of this run made, and where they were executed.
     foreign: BTreeMap<Digest, Slot>,
 }
 
 impl Order {
-    pub(super) fn new(n: u16) -> Self {
-        Self { last: vec![Slot(0); usize::from(n)], certified: BTreeMap::new(), foreign: BTreeMap::new() }
+    pub(super) fn new(n: u16, lifetime: Duration) -> Self {
+        Self {
+            lifetime,
+            last: vec![Slot(0); usize::from(n)],
+            certified: BTreeMap::new(),
+            signed: vec![None; usize::from(n)],
+            foreign: BTreeMap::new(),
+        }
     }
 
     /// A replica executes a slot, which must be the next one, and later than the last one unless it is NULL.
@@ -45,6 +55,13 @@ impl Order {
         let mut finding = Ok(());
         for request in &execution.requests {
             let id = request.id();
+            let expires = request.request.expires;
+            if expires <= execution.time || execution.time + self.lifetime < expires {
+                finding = Err(format!(
+                    "request {id:?}, which expires at {} ns, executes in {} at {} ns",
+                    expires.0, execution.slot, execution.time.0
+                ));
+            }
             let before = match clients.numbers.get(&id) {
                 Some(number) => {
                     facts.executed.push(number);
@@ -71,6 +88,9 @@ impl Order {
     /// A replica holds proof of a state.
     pub(super) fn certified(&mut self, id: ReplicaId, vote: CheckpointVote) {
         self.certified.insert((id, vote.slot), vote.state);
+        if let Some((signed, is_wrong)) = &mut self.signed[id.index()] {
+            *is_wrong |= signed.slot == vote.slot && signed.state != vote.state;
+        }
         // Proofs far behind will not be asked for.
         let old = vote.slot.minus(1000);
         while let Some(first) = self.certified.range((id, Slot(0))..(id, old)).next().map(|(key, _)| *key) {
@@ -81,6 +101,7 @@ impl Order {
     /// A replica leaves out slots because it took over a state, which must be certified.
     pub(super) fn restored(&mut self, id: ReplicaId, slot: Slot, state: Digest) -> Finding {
         self.last[id.index()] = slot;
+        self.signed[id.index()] = None;
         match self.certified.get(&(id, slot)) {
             Some(certified) if *certified == state => Ok(()),
             Some(certified) => {
@@ -90,8 +111,25 @@ impl Order {
         }
     }
 
+    /// A replica signs a state. Whoever holds a certificate that contradicts one that it signed signs none before it
+    /// has taken over the right one (C5).
+    pub(super) fn signs(&mut self, id: ReplicaId, vote: CheckpointVote) -> Finding {
+        let before = self.signed[id.index()];
+        let is_wrong = before.is_some_and(|(_, is_wrong)| is_wrong);
+        self.signed[id.index()] = Some((vote, is_wrong));
+        match before.filter(|_| is_wrong) {
+            Some((wrong, _)) => Err(format!(
+                "{id} signs a state after {}, and one that it signed, as that after {} at the latest, is known to be wrong",
+                vote.slot, wrong.slot
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// A replica came back with the state after a slot.
     pub(super) fn recovered(&mut self, id: ReplicaId, from: Slot) {
+        // From before the wrong state it may come to the right one by itself.
+        self.signed[id.index()].take_if(|(signed, _)| from < signed.slot);
         self.last[id.index()] = from;
     }
 }
@@ -162,7 +200,8 @@ mod tests {
         for (slots, is_right) in
             [(vec![vec![1, 2], vec![3]], true), (vec![vec![1, 1]], false), (vec![vec![1], vec![1]], false)]
         {
-            let (mut order, mut facts, mut clients) = (Order::new(4), Facts::default(), Clients::new(0, 2));
+            let (mut order, mut facts, mut clients) =
+                (Order::new(4, Duration(9)), Facts::default(), Clients::new(0, 2));
             let finding = slots.iter().zip(1..).try_for_each(|(nonces, slot)| {
                 let requests = nonces.iter().map(|nonce| request(*nonce)).collect();
                 let execution = Execution { slot: Slot(slot), time: Instant(slot), requests, listed: vec![] };

@@ -165,7 +165,13 @@ pub enum Behaviour {
         /// How many forged messages for each that it receives, in thousandths.
         per_mille: u32,
     },
-    /// As author it makes two vertices of one height, hides some, and names parents that do not exist.
+    /// It says in the names of others what only they may say, and proposes without being the primary.
+    Impostor {
+        /// How many messages for each that it receives.
+        per_mille: u32,
+    },
+    /// As author it makes two vertices of one height, hides some, names parents that do not exist, and says what is not
+    /// valid: a height, a caller's signature, a time of expiry.
     DagLiar {
         /// How many of its vertices.
         per_mille: u32,
@@ -218,6 +224,9 @@ pub enum NewViewLie {
     DuplicateSigner,
     /// One of the VIEW-CHANGEs is for another view.
     OtherView,
+    /// The primary's own VIEW-CHANGE claims a checkpoint, or that a slot was prepared, and there is no proof of it. All
+    /// else follows from that.
+    Unproven,
     /// A certificate is missing.
     NoCertificate,
     /// A certificate lacks a vote.

@@ -34,6 +34,9 @@ pub struct FailureFile {
     pub events: u64,
     /// What was run: the scenario and the seed, expanded. This is what a replay runs.
     pub plan: Plan,
+    /// The rule of the protocol that was broken on purpose, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutant: Option<String>,
 }
 
 /// The part of a failure file that decides how to read the rest.
@@ -57,6 +60,7 @@ impl FailureFile {
             hash: report.hash.clone(),
             events: report.events,
             plan: plan.clone(),
+            mutant: None,
         }
     }
 
@@ -146,6 +150,7 @@ mod tests {
             hash: "00ff".into(),
             events: 10,
             plan,
+            mutant: Some("votes-twice".into()),
         }
     }
 

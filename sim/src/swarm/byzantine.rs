@@ -18,7 +18,8 @@ const LIES: [ViewChangeLie; 12] = [
     ViewChangeLie::OldStable,
     ViewChangeLie::FutureStable,
 ];
-const NEW_VIEW_LIES: [NewViewLie; 16] = [
+const NEW_VIEW_LIES: [NewViewLie; 17] = [
+    NewViewLie::Unproven,
     NewViewLie::OmitSlot,
     NewViewLie::ExtraSlot,
     NewViewLie::OtherDigest,
@@ -106,7 +107,7 @@ fn some_replicas(rng: &mut Rng, plan: &Plan) -> Vec<u16> {
 
 fn behaviour(rng: &mut Rng, plan: &Plan, delay_us: u64) -> Behaviour {
     let base_us = plan.timeouts.base_us;
-    match rng.below(28) {
+    match rng.below(33) {
         0 => Behaviour::Silent,
         1 => Behaviour::CrashStop { at_us: rng.below(plan.phases.safety_until_us) },
         2..=4 => Behaviour::EquivocatingPrimary { per_mille: *rng.pick(&[100, 500, 1000]), half: Vec::new() },
@@ -125,7 +126,7 @@ fn behaviour(rng: &mut Rng, plan: &Plan, delay_us: u64) -> Behaviour {
         17 => Behaviour::NewViewLiar { lie: *rng.pick(&NEW_VIEW_LIES) },
         18 => Behaviour::ViewChangeLiar { lie: *rng.pick(&LIES) },
         19 => match rng.below(4) {
-            0 => Behaviour::ViewSpammer { period_us: base_us / 2 },
+            0 => Behaviour::ViewSpammer { period_us: *rng.pick(&[base_us / 2, 3 * delay_us]) },
             1 => Behaviour::Flooder { per_second: 500, to: Vec::new(), kinds: Vec::new(), forged_per_mille: 300 },
             2 => Behaviour::FalseAccuser { period_us: base_us / 4 },
             _ => Behaviour::Forger { per_mille: 100 },
@@ -135,6 +136,9 @@ fn behaviour(rng: &mut Rng, plan: &Plan, delay_us: u64) -> Behaviour {
         22 => Behaviour::TransferLiar { lie: *rng.pick(&TRANSFER_LIES) },
         23 => Behaviour::SlowPrimary { pause_us: base_us * rng.between(1, 9) / 10 },
         24 => Behaviour::Withholder { kinds: kinds(rng, &BODIES), from: some_replicas(rng, plan) },
+        26 | 27 => Behaviour::Impostor { per_mille: *rng.pick(&[20, 200]) },
+        28 | 29 => Behaviour::NewViewLiar { lie: *rng.pick(&NEW_VIEW_LIES) },
+        30 => Behaviour::ViewChangeLiar { lie: *rng.pick(&LIES) },
         25 => Behaviour::Censor { authors: Vec::new(), clients: vec![0] },
         _ => Behaviour::DagLiar { per_mille: *rng.pick(&[200, 700]) },
     }

@@ -261,7 +261,7 @@ impl Run<'_> {
         if standings.faulty().len() == 0 {
             return; // as in most runs
         }
-        self.oracles.standings(machine.id, standings);
+        self.oracles.standings(machine.id, state.executed, standings);
         let news = standings.banned() & !self.tallies.banned;
         self.probes.hit_if(news != 0, Probe::Ban);
         self.tallies.banned |= standings.banned();

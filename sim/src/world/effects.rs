@@ -212,6 +212,20 @@ impl Run<'_> {
         }
     }
 
+    /// Somebody correct found a batch timely that is decided: its time is not ahead of the fastest clock by more than
+    /// that allows (D16, F5).
+    fn check_time(&mut self, execution: &Execution) {
+        let honest = self.hosts.iter().map(|host| host.would_show(self.now)).max().unwrap_or_default();
+        let timeouts = self.plan.timeouts_of.iter().map(|entry| &entry.timeouts).chain([&self.plan.timeouts]);
+        let allowed = timeouts.map(|t| t.precision_us + t.message_delay_us).max().unwrap_or_default();
+        // A slot is later than the one before by a nanosecond at the least, whatever its batch says.
+        let last = honest.0 + allowed * 1000 + execution.slot.0;
+        if last < execution.time.0 {
+            let what = format!("{} is executed at {} ns, which no clock allows", execution.slot, execution.time.0);
+            self.oracles.judge(2, Err(what));
+        }
+    }
+
     fn note_execution(&mut self, host: usize, execution: &Execution) {
         let machine = &self.hosts[host];
         let (id, slot) = (machine.id, execution.slot);
@@ -226,6 +240,7 @@ impl Run<'_> {
             if self.guests.is_examined {
                 self.executions.push(execution.clone());
             }
+            self.check_time(execution);
         }
         if !self.triggers.is_empty() {
             self.triggers.executed(id, slot);
