@@ -1,6 +1,6 @@
 //! CHECKPOINT and its certificate (`docs/protocol.md` C1, C2).
 
-use crate::hash::{Digest, Domain, Hasher};
+use crate::hash::{Digest, Domain, hash};
 use crate::message::Signed;
 use crate::types::Slot;
 use serde::{Deserialize, Serialize};
@@ -38,8 +38,10 @@ impl StateRoots {
     /// The checkpoint digest `D` (`docs/protocol.md` F13).
     #[must_use]
     pub fn digest(&self, slot: Slot, epoch: u64) -> Digest {
-        let mut hasher = Hasher::new(Domain::State);
-        hasher.update(&self.app.0).update(&self.core.0).update(&self.order.0);
-        hasher.number(slot.0).number(epoch).digest()
+        let mut bytes = [0; 112];
+        bytes[..96].copy_from_slice([self.app.0, self.core.0, self.order.0].as_flattened());
+        bytes[96..104].copy_from_slice(&slot.0.to_be_bytes());
+        bytes[104..].copy_from_slice(&epoch.to_be_bytes());
+        hash(Domain::State, &bytes)
     }
 }

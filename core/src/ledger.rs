@@ -18,7 +18,7 @@ use crate::bytes::Bytes;
 use crate::checkpoint::StateRoots;
 use crate::config::Chain;
 use crate::evidence::Evidence;
-use crate::hash::{Digest, Domain, Hasher, hash};
+use crate::hash::{Digest, Domain, hash};
 use crate::mutant::Mutant;
 use crate::request::ClientRequest;
 use crate::time::Instant;
@@ -309,11 +309,8 @@ impl Manifest {
 /// The root of a list of chunk hashes.
 #[must_use]
 pub fn chunks_root(hashes: &[Digest]) -> Digest {
-    let mut hasher = Hasher::new(Domain::Chunks);
-    hashes.iter().for_each(|digest| {
-        hasher.update(&digest.0);
-    });
-    hasher.digest()
+    let all: Vec<[u8; 32]> = hashes.iter().map(|digest| digest.0).collect();
+    hash(Domain::Chunks, all.as_flattened())
 }
 
 /// The hash of a chunk of a snapshot, the core's or the application's.

@@ -1,7 +1,7 @@
 //! The root of the finalized order (`docs/protocol.md` F11).
 
 use super::Verdict;
-use crate::hash::{Digest, Domain, Hasher, hash, hash_pair, merkle_root};
+use crate::hash::{Digest, Domain, hash, hash_pair, merkle_root};
 use crate::types::Slot;
 use crate::vertex::VertexId;
 
@@ -40,7 +40,7 @@ pub struct OrderRoot {
 
 impl OrderRoot {
     pub(super) fn new() -> Self {
-        Self::restored(Hasher::new(Domain::Order).digest())
+        Self::restored(hash(Domain::Order, &[]))
     }
 
     pub(super) fn restored(root: Digest) -> Self {
