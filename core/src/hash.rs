@@ -140,6 +140,11 @@ impl Hasher {
         self
     }
 
+    /// Adds a number in big-endian order.
+    pub fn number(&mut self, number: u64) -> &mut Self {
+        self.update(&number.to_be_bytes())
+    }
+
     /// The hash of everything added so far. More may be added afterwards.
     #[must_use]
     pub fn digest(&self) -> Digest {
