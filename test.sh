@@ -28,13 +28,13 @@ fi
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 export PATH="$cache/tools/bin:$PATH"
 
-# A debug build and an optimized one. Each always names the same packages and all their tests: what is selected decides which
-# features the crates below have, and the same crate with other features is built again.
+# A debug build and an optimized one. Each always names the same packages and all their tests: what is selected decides
+# which features the crates below have, and the same crate with other features is built again.
 # The node is left out: with it come RocksDB and the network, in a build of their own (step_production).
 debug=(--locked --workspace --exclude cretoai-node)
 # Not a release build: each test would be optimized as one piece, which takes longer than all tests together.
-tested=(--locked --package cretoai-core --package cretoai-sim --package cretoai-tests --package cretoai-benches)
-optimized=(--profile quick "${tested[@]}")
+optimized=(--locked --profile quick)
+optimized+=(--package cretoai-core --package cretoai-sim --package cretoai-tests --package cretoai-benches)
 
 # What only production needs: RocksDB alone takes a quarter of an hour to build, so it is built once, with one set of
 # features, for lints and tests alike.
@@ -194,7 +194,7 @@ step_mutants() {
 
 # Each benchmark once, to see that it runs. Figures come from `cargo bench -p cretoai-benches` on an idle machine.
 step_bench() {
-    cargo bench "${tested[@]}" --bench '*' -- --test
+    cargo bench "${optimized[@]}" --bench '*' -- --test
 }
 
 # Runs one step, prints how long it took, and leaves its status in `step_status`. The step runs in a shell of
