@@ -20,6 +20,12 @@ macro_rules! mutants {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
+            /// The one of this name.
+            #[must_use]
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|mutant| mutant.name() == name)
+            }
+
             /// What it is called.
             #[must_use]
             pub fn name(self) -> &'static str {

@@ -86,8 +86,7 @@ impl Node {
         // Looks into all keys of the genesis, so it goes before the search for the own one.
         let signatures = verifier(&chain).map_err(|error| Stop::Usage(error.to_string()))?;
         let signatures = Arc::new(Cached::new(signatures, &chain, REMEMBERED));
-        let keys = Keys::load(&config.file.key).map_err(|error| Stop::Usage(error.to_string()))?;
-        let id = keys.replica(&chain).map_err(|error| Stop::Usage(error.to_string()))?;
+        let (keys, id) = identity(config)?;
         let api_listener = bind(config, "api", config.file.api).await?;
         let metrics_listener = bind(config, "metrics", config.file.metrics).await?;
         let store = Arc::new(open(config, id, options.store)?);
@@ -237,13 +236,19 @@ pub fn create_store(config: &NodeConfig, id: ReplicaId) -> Result<(), Stop> {
     created.map(drop).map_err(|error| refused(config, &error))
 }
 
+/// The keys that a configuration names, and whose they are.
+fn identity(config: &NodeConfig) -> Result<(Keys, ReplicaId), Stop> {
+    let keys = Keys::load(&config.file.key).map_err(|error| Stop::Usage(error.to_string()))?;
+    let id = keys.replica(&config.chain).map_err(|error| Stop::Usage(error.to_string()))?;
+    Ok((keys, id))
+}
+
 /// The log of a replica that does not run.
 ///
 /// # Errors
 /// [`Stop`] when there is none, a process has it open, or it is not as it was written.
 pub(crate) fn stored(config: &NodeConfig) -> Result<Vec<(Lsn, Record)>, Stop> {
-    let keys = Keys::load(&config.file.key).map_err(|error| Stop::Usage(error.to_string()))?;
-    let id = keys.replica(&config.chain).map_err(|error| Stop::Usage(error.to_string()))?;
+    let (_, id) = identity(config)?;
     let recovered = open(config, id, StoreMode::Existing)?.recover();
     recovered.map(|recovered| recovered.records).map_err(|error| refused(config, &error))
 }

@@ -96,9 +96,8 @@ fn chosen(names: &[String]) -> Result<Vec<Option<Mutant>>, Stop> {
         return Ok([None].into_iter().chain(Mutant::ALL.iter().copied().map(Some)).collect());
     }
     let find = |name: &String| {
-        let found = Mutant::ALL.iter().copied().find(|mutant| mutant.name() == name);
         let complaint = || format!("--only {name}: there is no such mutant; see `cretoai-sim mutants --check`");
-        if name == NONE { Ok(None) } else { found.map(Some).ok_or_else(|| Stop::Usage(complaint())) }
+        if name == NONE { Ok(None) } else { Mutant::named(name).map(Some).ok_or_else(|| Stop::Usage(complaint())) }
     };
     names.iter().map(find).collect()
 }

@@ -27,8 +27,7 @@ pub(super) fn failure(file: &str) -> Result<FailureFile, Stop> {
 #[cfg(feature = "mutants")]
 fn break_rule(name: &str) -> Result<(), String> {
     use cretoai_core::mutant::{Mutant, switch};
-    let mutant = Mutant::ALL.iter().copied().find(|mutant| mutant.name() == name);
-    switch(Some(mutant.ok_or("this program has no such mutant; use the one that wrote the file")?));
+    switch(Some(Mutant::named(name).ok_or("this program has no such mutant; use the one that wrote the file")?));
     Ok(())
 }
 
