@@ -10,7 +10,7 @@ mod new_view;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{Guilt, well_formed};
+pub use evidence::{Fault, Guilt, well_formed};
 pub use new_view::follows;
 
 use cretoai_core::config::Chain;

@@ -289,19 +289,18 @@ impl Run<'_> {
             self.fail(&oracle, sentence);
             return;
         }
-        if self.oracles.liveness.next_due().is_some_and(|due| due < self.now) {
+        if self.oracles.is_due(self.now) {
             self.check_progress();
         }
     }
 
     fn check_progress(&mut self) {
         let facts = &self.facts;
-        let overdue = self.oracles.liveness.overdue(self.now, &self.clients, |id| facts.executed_by(id));
-        if let Some(sentence) = overdue
-            && !self.plan.without.iter().any(|name| name == "O10")
+        let overdue = self.oracles.overdue(self.now, &self.clients, |id| facts.executed_by(id));
+        if let Some((oracle, sentence)) = overdue
             && matches!(self.end, End::Open)
         {
-            self.end = End::Liveness(self.failure("O10", sentence));
+            self.end = End::Liveness(self.failure(&format!("O{oracle}"), sentence));
         }
     }
 

@@ -104,6 +104,14 @@ impl Replica {
         self.pool.pending().len()
     }
 
+    /// The lowest slot that lists a vertex held here which has its last verdict (`docs/protocol.md` C7). Walks
+    /// everything: meant for a look now and then.
+    #[must_use]
+    pub fn oldest_listing(&self) -> Option<Slot> {
+        let settled = self.pool.all().filter(|held| held.settled && Slot(0) < held.listed);
+        settled.map(|held| held.listed).min()
+    }
+
     /// How much this replica holds. Walks everything: meant for a look now and then.
     #[must_use]
     pub fn footprint(&self) -> Footprint {

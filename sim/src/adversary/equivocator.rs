@@ -26,6 +26,11 @@ impl Equivocator {
             batch.vertices.reverse();
             batch.ts = Instant(batch.ts.0 + 1);
         }));
+        // Nobody takes a batch that lists a vertex twice (docs/protocol.md M10). Who does has it from here before others.
+        if stage.rng.chance(125) {
+            let repeats = stage.repropose(first, |batch| batch.vertices.extend(batch.vertices.first().copied()));
+            stage.say(ReplicaSet::MAX, Message::PrePrepare(Arc::new(repeats)));
+        }
         let half = self.half.unwrap_or_else(|| stage.some_others());
         for (to, proposal) in [(half, first), (!half, &second)] {
             stage.say(to, Message::PrePrepare(Arc::clone(proposal)));

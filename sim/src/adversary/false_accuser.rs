@@ -1,8 +1,9 @@
-//! It makes vertices of evidence that proves nothing: forged, misread, repeated, of another chain.
+//! It makes vertices of evidence that proves nothing: forged, misread, repeated, of another chain, of two views.
 
-use super::{Adversary, Stage};
+use super::{Adversary, Stage, whole};
 use cretoai_core::evidence::Evidence;
 use cretoai_core::message::{Message, Signed, ViewChange};
+use cretoai_core::outbox::Envelope;
 use cretoai_core::signature::Statement;
 use cretoai_core::types::{Height, ReplicaId, Slot, View};
 use cretoai_core::verify::Verified;
@@ -18,14 +19,52 @@ pub(super) struct FalseAccuser {
     /// The last vote and VIEW-CHANGE that it heard from each of the others.
     votes: BTreeMap<ReplicaId, Signed<Vote>>,
     view_changes: BTreeMap<ReplicaId, Arc<Signed<ViewChange>>>,
+    /// By signer, phase and slot, the last vote.
+    by_slot: BTreeMap<(ReplicaId, Phase, Slot), Signed<Vote>>,
+    /// Two votes of one signer and phase for one slot, in two views for two batches, as is right after a view change.
+    changed: Vec<(Signed<Vote>, Signed<Vote>)>,
+    /// The last vertex of its puppet: what follows upon it could be final.
+    last: Option<Link>,
 }
+
+/// How much of what it heard it remembers.
+const REMEMBERED: usize = 512;
 
 impl FalseAccuser {
     pub(super) fn new(period_us: u64) -> Self {
-        Self { period: period_us.max(1) * 1000, votes: BTreeMap::new(), view_changes: BTreeMap::new() }
+        Self {
+            period: period_us.max(1) * 1000,
+            votes: BTreeMap::new(),
+            view_changes: BTreeMap::new(),
+            by_slot: BTreeMap::new(),
+            changed: Vec::new(),
+            last: None,
+        }
+    }
+
+    fn hears(&mut self, vote: &Signed<Vote>) {
+        self.votes.insert(vote.signer, vote.clone());
+        for (slot, digest) in vote.body.entries.iter() {
+            let before = self.by_slot.insert((vote.signer, vote.body.phase, slot), vote.clone());
+            let is_changed = |before: &Signed<Vote>| {
+                before.body.view != vote.body.view && before.body.digest_for(slot) != Some(digest)
+            };
+            if let Some(before) = before.filter(is_changed)
+                && self.changed.len() < REMEMBERED
+            {
+                self.changed.push((before, vote.clone()));
+            }
+        }
+        if REMEMBERED < self.by_slot.len() {
+            self.by_slot.pop_first();
+        }
     }
 
     fn accusation(&self, stage: &mut Stage<'_>) -> Evidence {
+        if !self.changed.is_empty() && stage.rng.chance(500) {
+            let (first, second) = stage.rng.pick(&self.changed);
+            return Evidence::Votes(first.clone(), second.clone());
+        }
         let victim = ReplicaId((stage.id.0 + 1) % stage.committee().n());
         let heard = self.votes.get(&victim).cloned();
         let own = || Vote::one(Phase::Commit, View(0), Slot(1), stage.chain.id);
@@ -71,9 +110,7 @@ impl Adversary for FalseAccuser {
 
     fn receives(&mut self, _stage: &mut Stage<'_>, _from: ReplicaId, message: &Verified<Message>) -> u32 {
         match message.get() {
-            Message::Vote(vote) => {
-                self.votes.insert(vote.signer, vote.clone());
-            }
+            Message::Vote(vote) => self.hears(vote),
             Message::ViewChange(message) => {
                 self.view_changes.insert(message.signed.signer, Arc::clone(&message.signed));
             }
@@ -82,11 +119,20 @@ impl Adversary for FalseAccuser {
         u32::MAX
     }
 
+    fn sends(&mut self, stage: &mut Stage<'_>, _puppet: usize, envelope: Envelope) {
+        if let Message::Vertex(vertex) = &envelope.message
+            && vertex.signer == stage.id
+        {
+            self.last = Some(Link { height: vertex.body.height, id: vertex.id() });
+        }
+        stage.say(whole(envelope.to), envelope.message);
+    }
+
     fn wakes(&mut self, stage: &mut Stage<'_>) {
         let payload = Payload::Evidence(Arc::new(self.accusation(stage)));
-        let prev = Link::genesis(stage.chain.id);
-        let (author, ts) = (stage.id, stage.time);
-        let vertex = Vertex { author, height: Height(1), ts, prev, refs: Vec::new(), payload };
+        let prev = self.last.unwrap_or(Link::genesis(stage.chain.id));
+        let (author, ts, height) = (stage.id, stage.time, Height(prev.height.0 + 1));
+        let vertex = Vertex { author, height, ts, prev, refs: Vec::new(), payload };
         let message = Message::Vertex(stage.vertex(vertex));
         stage.say(stage.others(), message);
         stage.wakes.push(stage.now + self.period);

@@ -12,13 +12,24 @@ use cretoai_core::vertex::SignedHeader;
 use cretoai_core::vote::{Phase, Vote};
 use std::collections::BTreeMap;
 
-/// What is proven.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Guilt {
+/// A fault, told apart from all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
     /// Who did it.
     pub of: ReplicaId,
     /// The kind, such as `E1`.
     pub kind: &'static str,
+    /// In which view; 0 for what belongs to none.
+    pub view: View,
+    /// The lowest slot that it is about, or the height; 0 for what is about a view.
+    pub at: u64,
+}
+
+/// What is proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guilt {
+    /// Who did what.
+    pub fault: Fault,
     /// What it did, in words.
     pub deed: String,
 }
@@ -35,15 +46,14 @@ impl Auditor {
             Evidence::ViewChanges(a, b) => {
                 self.two(a, b, |a, b| a.body.view == b.body.view && a.body != b.body)?;
                 [a, b].into_iter().try_for_each(|signed| self.view_change(signed))?;
-                let deed = format!("two VIEW-CHANGEs for {}", a.body.view);
-                Ok(Guilt { of: a.signer, kind: "E3", deed })
+                Ok(guilt(a.signer, "E3", a.body.view, 0, format!("two VIEW-CHANGEs for {}", a.body.view)))
             }
             Evidence::NewView(new_view, bodies) => {
                 self.new_view(new_view)?;
                 bodies.iter().try_for_each(|body| self.named(body))?;
                 let why = self.unjust(new_view, bodies)?;
                 let deed = format!("a NEW-VIEW for {} in which {why}", new_view.body.view);
-                Ok(Guilt { of: new_view.signer, kind: "E7", deed })
+                Ok(guilt(new_view.signer, "E7", new_view.body.view, 0, deed))
             }
             Evidence::Checkpoints(a, b) => {
                 self.two(a, b, |a, b| a.body.slot == b.body.slot && a.body.state != b.body.state)?;
@@ -52,7 +62,7 @@ impl Auditor {
                 if slot == Slot(0) || !slot.0.is_multiple_of(self.chain.genesis.checkpoint_interval) {
                     return Err(format!("{slot} is no checkpoint"));
                 }
-                Ok(Guilt { of: a.signer, kind: "E8", deed: format!("two states at {slot}") })
+                Ok(guilt(a.signer, "E8", View(0), slot.0, format!("two states at {slot}")))
             }
             Evidence::Vertices(a, b) => {
                 let names_itself = |header: &SignedHeader| header.body.author == header.signer;
@@ -63,14 +73,15 @@ impl Auditor {
                 [a, b]
                     .into_iter()
                     .try_for_each(|header| self.signed(header, Statement::Vertex(header.body.digest())))?;
-                Ok(Guilt { of: a.signer, kind: "E9", deed: format!("two vertices of height {}", a.body.height.0) })
+                let height = a.body.height.0;
+                Ok(guilt(a.signer, "E9", View(0), height, format!("two vertices of height {height}")))
             }
             Evidence::ViewChange(signed) => {
                 self.view_change(signed)?;
                 let Err(what) = well_formed(&signed.body, &self.chain) else {
                     return Err("the VIEW-CHANGE keeps every rule".to_owned());
                 };
-                Ok(Guilt { of: signed.signer, kind: "E11", deed: format!("a VIEW-CHANGE with {what}") })
+                Ok(guilt(signed.signer, "E11", signed.body.view, 0, format!("a VIEW-CHANGE with {what}")))
             }
             Evidence::NewViews(a, b) => {
                 self.two(a, b, |a, b| a.body.view == b.body.view && a.body != b.body)?;
@@ -78,7 +89,7 @@ impl Auditor {
                 if u64::from(a.signer.0) != a.body.view.0 % self.chain.genesis.keys.len() as u64 {
                     return Err(format!("{} is not the primary of {}", a.signer, a.body.view));
                 }
-                Ok(Guilt { of: a.signer, kind: "E12", deed: format!("two NEW-VIEWs for {}", a.body.view) })
+                Ok(guilt(a.signer, "E12", a.body.view, 0, format!("two NEW-VIEWs for {}", a.body.view)))
             }
         }
     }
@@ -118,7 +129,7 @@ impl Auditor {
             Phase::Prepare => ("E1", "PREPAREs"),
             Phase::Commit => ("E2", "COMMITs"),
         };
-        Ok(Guilt { of: a.signer, kind, deed: format!("two {name} for {slot} in {}", a.body.view) })
+        Ok(guilt(a.signer, kind, a.body.view, slot.0, format!("two {name} for {slot} in {}", a.body.view)))
     }
 
     fn left_out(&self, vote: &Signed<Vote>, signed: &Signed<ViewChange>) -> Result<Guilt, Objection> {
@@ -142,7 +153,7 @@ impl Auditor {
         let hidden = said.into_iter().find(|(slot, digest)| *slot > body.stable && !owns_up(*slot, *digest));
         let (slot, _) = hidden.ok_or("the VIEW-CHANGE owns up to the vote")?;
         let deed = format!("a VIEW-CHANGE for {} that hides its {name} for {slot} in {view}", body.view);
-        Ok(Guilt { of: vote.signer, kind, deed })
+        Ok(guilt(vote.signer, kind, view, slot.0, deed))
     }
 
     /// A body that a NEW-VIEW names by a hash of all that it says. If no signature could make it valid, none is needed.
@@ -150,13 +161,21 @@ impl Auditor {
         if self.is_member(signed.signer) && has_form(&signed.body) { self.view_change(signed) } else { Ok(()) }
     }
 
+    /// Whether a VIEW-CHANGE has the form that all have, and no more claims than there are slots for.
+    pub(crate) fn is_canonical(&self, body: &ViewChange) -> bool {
+        let is_short = |claims: &[Claim]| claims.len() as u64 <= self.chain.genesis.window;
+        has_form(body) && is_short(&body.prepared) && is_short(&body.voted)
+    }
+
     /// A VIEW-CHANGE that counts as one, whether or not it keeps the rules.
     pub(super) fn view_change(&self, signed: &Signed<ViewChange>) -> Result<(), Objection> {
         self.signed(signed, Statement::ViewChange(&signed.body))?;
-        let is_short = |claims: &[Claim]| claims.len() as u64 <= self.chain.genesis.window;
-        let is_canonical = has_form(&signed.body) && is_short(&signed.body.prepared) && is_short(&signed.body.voted);
-        if is_canonical { Ok(()) } else { Err("a VIEW-CHANGE is not in canonical form".to_owned()) }
+        if self.is_canonical(&signed.body) { Ok(()) } else { Err("a VIEW-CHANGE is not in canonical form".to_owned()) }
     }
+}
+
+fn guilt(of: ReplicaId, kind: &'static str, view: View, at: u64, deed: String) -> Guilt {
+    Guilt { fault: Fault { of, kind, view, at }, deed }
 }
 
 /// Whether a VIEW-CHANGE has the form that all have.

@@ -190,7 +190,9 @@ fn the_two_judges_agree_on_every_accusation() {
             let counts = seen.entry(kind.clone()).or_default();
             counts[usize::from(guilt.is_ok())] += 1;
             if let Ok(guilt) = guilt {
-                assert_eq!((guilt.of, guilt.kind), (accused, kind.as_str()));
+                let (_, view, at) = evidence.key();
+                assert_eq!(guilt.fault, Fault { of: accused, kind: guilt.fault.kind, view, at });
+                assert_eq!(guilt.fault.kind, kind);
             }
         }
     }

@@ -107,12 +107,16 @@ impl Durability {
 
     /// A slot is executed, or clients are answered.
     pub(super) fn executes(&self, id: ReplicaId, slot: Slot) -> Finding {
-        let disk = &self.0[id.index()];
-        let at = usize::try_from(slot.0).expect("a slot that was reached");
-        if slot <= disk.installed || disk.committed.get(at).is_some_and(|committed| *committed) {
+        if slot <= self.0[id.index()].installed || self.has_decided(id, slot) {
             return Ok(());
         }
         Err(format!("{id} executes {slot}, and its certificate is not on the disk"))
+    }
+
+    /// Whether a replica's disk has a certificate for a slot.
+    pub(super) fn has_decided(&self, id: ReplicaId, slot: Slot) -> bool {
+        let at = usize::try_from(slot.0).expect("a slot that was reached");
+        self.0[id.index()].committed.get(at).is_some_and(|committed| *committed)
     }
 }
 

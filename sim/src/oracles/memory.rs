@@ -4,7 +4,7 @@ use super::Finding;
 use cretoai_core::config::Chain;
 use cretoai_core::evidence::MAX_PIECES;
 use cretoai_core::replica::Footprint;
-use cretoai_core::types::ReplicaId;
+use cretoai_core::types::{ReplicaId, Slot};
 use std::sync::Arc;
 
 /// The bounds, and the most that was seen.
@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub(super) struct Memory {
     limit: Footprint,
     peak: u64,
+    /// Slots between checkpoints.
+    interval: u64,
 }
 
 impl Memory {
@@ -35,7 +37,7 @@ impl Memory {
             seen_requests: size(chain.genesis.limits.seen_requests),
             evidence: n * MAX_PIECES,
         };
-        Self { limit, peak: 0 }
+        Self { limit, peak: 0, interval: chain.checkpoint_interval() }
     }
 
     /// How much a replica holds.
@@ -58,8 +60,34 @@ impl Memory {
         over.map_or(Ok(()), |(what, count, limit)| Err(format!("{id} holds {count} {what}; {limit} are allowed")))
     }
 
+    /// A checkpoint became stable. `oldest` is the lowest slot that lists a vertex which is held and has its last
+    /// verdict: what stands in no slot that is still needed is gone (C7).
+    pub(super) fn collected(&self, id: ReplicaId, stable: Slot, oldest: Option<Slot>) -> Finding {
+        let done = stable.minus(self.interval);
+        match oldest {
+            Some(slot) if slot <= done => Err(format!("{id} holds vertices of {slot}; up to {done} nobody needs any")),
+            _ => Ok(()),
+        }
+    }
+
     /// The most of everything together that one replica held.
     pub(super) fn peak(&self) -> u64 {
         self.peak
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+
+    #[test]
+    fn vertices_are_held_until_the_second_checkpoint_after_their_slot() {
+        let plan = Plan { checkpoint_interval: 4, window: 8, ..Plan::default() };
+        let chain = Chain::new(plan.genesis(vec![vec![0]; usize::from(plan.n)]), false).expect("four replicas");
+        let memory = Memory::new(&Arc::new(chain));
+        let holds = |stable, oldest: Option<u64>| memory.collected(ReplicaId(0), Slot(stable), oldest.map(Slot));
+        assert_eq!([holds(8, Some(5)), holds(8, None), holds(4, Some(1))], [Ok(()), Ok(()), Ok(())]);
+        assert!(holds(8, Some(4)).is_err());
     }
 }

@@ -5,8 +5,10 @@
 
 mod accountability;
 mod agreement;
+mod back_off;
 mod bodies;
 mod certificates;
+mod departure;
 mod durability;
 mod finals;
 mod incrimination;
@@ -15,26 +17,29 @@ mod memory;
 mod monotone;
 mod order;
 mod prepared;
+mod standing;
 mod state;
 mod validity;
 mod votes;
 
+pub use departure::Cause;
 pub use liveness::{Bound, Liveness};
 
 use crate::audit::Auditor;
 use crate::disk::Snapshot;
 use crate::facts::Facts;
 use crate::observe::State;
+use crate::plan::Plan;
 use crate::workload::Clients;
 use cretoai_core::bytes::Bytes;
 use cretoai_core::committee::ReplicaSet;
 use cretoai_core::config::Chain;
 use cretoai_core::hash::Digest;
 use cretoai_core::ledger::Standings;
-use cretoai_core::message::{Message, Signed};
+use cretoai_core::message::{Message, Signed, ViewChange};
 use cretoai_core::outbox::Execution;
 use cretoai_core::record::Record;
-use cretoai_core::replica::Footprint;
+use cretoai_core::replica::{Footprint, Replica};
 use cretoai_core::signature::SignatureVerifier;
 use cretoai_core::types::{ReplicaId, Slot};
 use cretoai_core::vote::Vote;
@@ -70,6 +75,9 @@ pub struct Oracles {
     certificates: certificates::Certificates,
     prepared: prepared::Prepared,
     accountability: accountability::Accountability,
+    departures: departure::Departures,
+    back_off: back_off::BackOff,
+    standing: standing::Standing,
     /// The watch for progress.
     pub liveness: Liveness,
 }
@@ -101,7 +109,10 @@ impl Oracles {
             monotone: monotone::Monotone::new(n),
             certificates: certificates::Certificates::new(&auditor, n),
             prepared: prepared::Prepared::default(),
+            standing: standing::Standing::new(chain, auditor.clone()),
             accountability: accountability::Accountability::new(auditor, honest, n),
+            departures: departure::Departures::new(chain),
+            back_off: back_off::BackOff::new(n),
             liveness: Liveness::default(),
         }
     }
@@ -154,7 +165,7 @@ impl Oracles {
             Record::Halted(halt) => {
                 let finding = self.accountability.halted(id, *halt);
                 if finding.is_ok() {
-                    self.liveness.end();
+                    self.end();
                 }
                 self.judge(1, finding);
             }
@@ -163,7 +174,25 @@ impl Oracles {
                 let finding = self.order.signs(id, *vote);
                 self.judge(6, finding);
             }
-            Record::Evidence(evidence) => self.judge(11, self.accountability.stored(id, evidence)),
+            Record::Evidence(evidence) => {
+                let fault = self.accountability.stored(id, evidence);
+                if let Ok(fault) = fault {
+                    self.standing.stored(id, evidence, fault);
+                }
+                self.judge(11, fault.map(|_| ()));
+            }
+            Record::OwnVertex(vertex) | Record::Vertex(vertex) => {
+                if let Some(evidence) = vertex.body.evidence()
+                    && self.bodies.vertex(&vertex.id()).is_some_and(|body| body.durable == 1 << id.0)
+                {
+                    let finding = self.accountability.kept(id, evidence);
+                    self.judge(11, finding);
+                }
+            }
+            Record::Batch(slot, batch) => {
+                let finding = validity::lists_once(id, *slot, batch);
+                self.judge(3, finding);
+            }
             _ => {}
         }
     }
@@ -198,6 +227,8 @@ impl Oracles {
         self.judge(3, finding);
         let finding = self.finals.executes(execution);
         self.judge(3, finding);
+        let finding = self.standing.executes(execution);
+        self.judge(17, finding);
         true
     }
 
@@ -222,6 +253,7 @@ impl Oracles {
     /// A correct replica took over a state.
     pub fn restored(&mut self, id: ReplicaId, snapshot: &Snapshot) {
         self.installed(id, snapshot.core.slot, snapshot.core.manifest(snapshot.hashes.clone()).state());
+        self.back_off.interrupted(id, 0);
         let finding = self.state.restored(id, snapshot);
         self.judge(6, finding);
     }
@@ -240,16 +272,103 @@ impl Oracles {
         Some(before)
     }
 
+    /// A correct replica is handed a VIEW-CHANGE.
+    pub fn hears(&mut self, id: ReplicaId, said: &Signed<ViewChange>) {
+        self.departures.hears(id, said);
+    }
+
+    /// A correct replica is somewhere else after a step than before.
+    pub fn moved(&mut self, replica: &Replica, cause: Cause, before: State, plan: &Plan) {
+        let (id, after, k) = (replica.id(), State::of(replica), replica.back_off());
+        let banned = replica.ledger().standings().banned();
+        if banned != 0 || before.target < after.target {
+            let has_decided = |slot| self.durability.has_decided(id, slot);
+            let step = departure::Step::new(replica, cause, before, has_decided);
+            let finding = self.departures.moved(&step);
+            self.judge(16, finding);
+        }
+        if before.stable < after.stable {
+            // While a view changes, claims may need older slots.
+            let changes = before.target.is_some() || after.target.is_some();
+            let oldest = replica.oldest_listing().filter(|_| !changes);
+            let finding = self.memory.collected(id, after.stable, oldest);
+            self.judge(7, finding);
+        }
+        if 0 < k || self.back_off.is_raised(id) {
+            let is_idle = replica.pending() == 0 && banned == 0;
+            let is_released = self.order.reached(id) == after.executed;
+            let shift = back_off::Shift { before, after, k, is_idle, is_released };
+            let finding = self.back_off.moved(id, &shift, |k| timeout(plan, id, k));
+            self.judge(18, finding);
+        }
+    }
+
+    /// Whether a replica's time-out is longer than at first: then it matters how old is what it executes.
+    #[must_use]
+    pub fn is_pace_of_interest(&self, id: ReplicaId) -> bool {
+        self.back_off.is_raised(id)
+    }
+
+    /// A correct replica executed something of this age in nanoseconds, or of one that nobody knows.
+    pub fn paces(&mut self, id: ReplicaId, age: Option<u64>, is_own: bool) {
+        self.back_off.executed(id, age, is_own);
+    }
+
     /// A correct replica has executed so far, and somebody is proven faulty.
     pub fn standings(&mut self, id: ReplicaId, executed: Slot, standings: &Standings) {
         self.finals.standings(executed, standings);
         let finding = self.accountability.standings(id, standings);
         self.judge(11, finding);
+        let finding = self.standing.standings(id, executed, |of| (standings.of(of), standings.is_banned(of)));
+        self.judge(17, finding);
+    }
+
+    /// Whether anything is proven against anybody.
+    #[must_use]
+    pub fn is_any_proven(&self) -> bool {
+        self.standing.is_any()
+    }
+
+    /// Nobody owes progress any more.
+    pub fn end(&mut self) {
+        self.liveness.end();
+        self.standing.end();
+    }
+
+    /// From now on these replicas owe progress, within a bound.
+    pub fn begin(&mut self, core: ReplicaSet, bound: Bound, plan: &Plan, now: u64) {
+        self.liveness.begin(core, bound, now);
+        // Room for another vertex, everybody's turn and one more, and then the vertex itself (X13).
+        let timeouts = plan.timeouts_of.iter().map(|entry| entry.timeouts).chain([plan.timeouts]);
+        let base = timeouts.map(|timeouts| timeouts.base_us).max().unwrap_or(0).saturating_mul(1000);
+        let turns = base.saturating_mul(u64::from(plan.n) + 2);
+        self.standing.begin(core, bound.0.saturating_mul(2).saturating_add(turns), now);
+    }
+
+    /// Whether a conviction is owed.
+    #[must_use]
+    pub fn owes_conviction(&self) -> bool {
+        self.standing.is_owed()
+    }
+
+    /// Whether something was due by now.
+    pub fn is_due(&mut self, now: u64) -> bool {
+        self.liveness.next_due().is_some_and(|due| due < now) || self.standing.is_due(now)
+    }
+
+    /// What should have happened by now and has not, and the number of the oracle that says so. `executed` is the last
+    /// slot that each replica executed.
+    pub fn overdue(&mut self, now: u64, clients: &Clients, executed: impl Fn(u16) -> u64) -> Option<(u32, String)> {
+        let request = self.liveness.overdue(now, clients, executed).map(|sentence| (10, sentence));
+        let conviction = self.standing.overdue(now).map(|sentence| (17, sentence));
+        request.or(conviction).filter(|(number, _)| self.off & 1 << number == 0)
     }
 
     /// A correct replica came back from its disk, with the state after a slot.
     pub fn recovered(&mut self, id: ReplicaId, state: State, from: Slot) {
         self.order.recovered(id, from);
+        self.departures.recovered(id);
+        self.back_off.interrupted(id, 0);
         let finding = self.monotone.recovered(id, state);
         self.judge(8, finding);
     }
@@ -265,4 +384,12 @@ impl Oracles {
     pub fn peak(&self) -> u64 {
         self.memory.peak()
     }
+}
+
+/// A replica's `T(k)`, in nanoseconds (`docs/protocol.md` T2).
+fn timeout(plan: &Plan, id: ReplicaId, k: u32) -> u64 {
+    let own = plan.timeouts_of.iter().find(|entry| entry.replica == id.0);
+    let timeouts = own.map_or(&plan.timeouts, |entry| &entry.timeouts);
+    let doubled = timeouts.base_us.saturating_mul(1_u64.checked_shl(k).unwrap_or(u64::MAX));
+    doubled.min(timeouts.max_us).saturating_mul(1000)
 }

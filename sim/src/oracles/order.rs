@@ -38,6 +38,11 @@ impl Order {
         }
     }
 
+    /// The last slot that a replica executed.
+    pub(super) fn reached(&self, id: ReplicaId) -> Slot {
+        self.last[id.index()]
+    }
+
     /// A replica executes a slot, which must be the next one, and later than the last one unless it is NULL.
     pub(super) fn executes(&mut self, id: ReplicaId, execution: &Execution, facts: &mut Facts) -> Finding {
         let last = &mut self.last[id.index()];

@@ -3,12 +3,14 @@
 use super::Finding;
 use super::bodies::Bodies;
 use crate::facts::Facts;
-use cretoai_core::batch::NULL_BATCH;
+use cretoai_core::batch::{HashedBatch, NULL_BATCH};
 use cretoai_core::config::Chain;
 use cretoai_core::message::Signed;
 use cretoai_core::outbox::Execution;
 use cretoai_core::signature::{SignatureVerifier, Statement};
+use cretoai_core::types::{ReplicaId, Slot};
 use cretoai_core::vote::Vote;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Checks the way from a client to an execution.
@@ -74,5 +76,37 @@ impl Validity {
             }
         }
         Ok(())
+    }
+}
+
+/// A batch is on a replica's disk. It lists each vertex once (M10).
+pub(super) fn lists_once(id: ReplicaId, slot: Slot, batch: &HashedBatch) -> Finding {
+    let vertices = &batch.vertices;
+    // A few, as a rule; those of a large batch are compared as a set.
+    let is_twice = if vertices.len() < 16 {
+        (1..vertices.len()).any(|at| vertices[..at].contains(&vertices[at]))
+    } else {
+        vertices.iter().collect::<BTreeSet<_>>().len() < vertices.len()
+    };
+    if is_twice { Err(format!("{id} keeps a batch for {slot} that lists a vertex twice")) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cretoai_core::batch::Batch;
+    use cretoai_core::hash::Digest;
+    use cretoai_core::hashed::Hashed;
+    use cretoai_core::time::Instant;
+
+    #[test]
+    fn a_batch_lists_no_vertex_twice() {
+        let lists = |numbers: &[u8]| {
+            let vertices = numbers.iter().map(|number| Digest([*number; 32])).collect();
+            lists_once(ReplicaId(0), Slot(1), &Hashed::new(Batch { ts: Instant(1), vertices })).is_ok()
+        };
+        let many: Vec<u8> = (0..40).collect();
+        assert_eq!([lists(&[1]), lists(&[1, 2, 3]), lists(&many)], [true; 3]);
+        assert_eq!([lists(&[1, 1]), lists(&[1, 2, 1]), lists(&[&many[..], &[7]].concat())], [false; 3]);
     }
 }

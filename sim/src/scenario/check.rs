@@ -8,7 +8,7 @@ use cretoai_core::config::ConfigError;
 use std::collections::BTreeSet;
 
 /// The number of oracles in `docs/protocol.md`; they are called `O1` and so on.
-const ORACLES: u32 = 14;
+const ORACLES: u32 = 18;
 
 /// What stands in a report for an oracle when an expectation of the plan did not hold.
 const EXPECTATION: &str = "expectation";
@@ -231,9 +231,9 @@ mod tests {
         let rule = Fault::EnableRule { name: "quiet".to_owned() };
         let error = problem(|plan| plan.faults = vec![TimedFault { at_us: 1, fault: rule }]);
         assert!(error.contains("plan.faults[0].fault.enable-rule.name = \"quiet\": no rule has this name"), "{error}");
-        let error = problem(|plan| plan.without = vec!["O15".to_owned()]);
+        let error = problem(|plan| plan.without = vec!["O19".to_owned()]);
         assert!(
-            error.contains("plan.without[0] = \"O15\": no oracle has this name; the oracles are O1 to O14"),
+            error.contains("plan.without[0] = \"O19\": no oracle has this name; the oracles are O1 to O18"),
             "{error}"
         );
         let say = ScriptAction::Prepare { view: 0, slot: 1, batch: "b".to_owned(), hand: 0 };

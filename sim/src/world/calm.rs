@@ -54,7 +54,7 @@ impl Run<'_> {
             |id: u16| self.hosts[usize::from(id)].replica.as_ref().map_or(0, cretoai_core::Replica::back_off);
         let k = self.members(core).map(back_off).max().unwrap_or(0);
         let bound = Bound::new(self.plan, self.chain.committee, k, self.delay_ns(calm));
-        self.oracles.liveness.begin(core, bound, self.now);
+        self.oracles.begin(core, bound, self.plan, self.now);
     }
 
     /// How long a message takes between replicas of the core, with everything it takes to make and to use it.
@@ -95,7 +95,7 @@ impl Run<'_> {
             && self.clients.ops.len() >= self.plan.workload.scripted.len()
             && (self.core.is_some() || self.returning == 0)
             && matches!(self.end, End::Open);
-        if !is_over || !self.is_everybody_done() {
+        if !is_over || !self.is_everybody_done() || self.oracles.owes_conviction() {
             return;
         }
         self.ends_at = self.ends_at.min(self.now + phases.linger_us * 1000);

@@ -5,11 +5,13 @@ use crate::crypto::mix;
 use crate::host::{Completion, Mode, Waiting};
 use crate::inbox::Lane;
 use crate::observe::{State, What};
+use crate::oracles::Cause;
 use crate::plan::Kind;
 use crate::probes::Probe;
 use crate::schedule::Due;
 use cretoai_core::Replica;
 use cretoai_core::input::{Ignored, Input};
+use cretoai_core::message::Message;
 
 /// Ticks of a replica from one look at its memory to the next; every stable checkpoint is another occasion.
 const TICKS_A_LOOK: u64 = 8;
@@ -102,8 +104,11 @@ impl Run<'_> {
             let what = What::Delivered { from, letter: serial, message: letter.message.get(), result };
             self.observer.tell(self.now, Some(id), state, what);
         }
-        let is_late_vote =
-            matches!(letter.meta.kind, Kind::Prepare | Kind::Commit) && result == Err(Ignored::Duplicate);
+        let kind = letter.meta.kind;
+        let is_late_vote = matches!(kind, Kind::Prepare | Kind::Commit) && result == Err(Ignored::Duplicate);
+        if let Message::ViewChange(message) = letter.message.get() {
+            self.oracles.hears(machine.id, &message.signed);
+        }
         self.release(index);
         self.spend(host, 1);
         if is_late_vote {
@@ -112,7 +117,7 @@ impl Run<'_> {
             self.tallies.took(result);
             return self.drain(host);
         }
-        self.after(host, state, result);
+        self.after(host, state, result, if kind == Kind::NewView { Cause::NewView } else { Cause::Other });
     }
 
     fn step_request(&mut self, host: usize, op: u32) {
@@ -130,7 +135,7 @@ impl Run<'_> {
             self.oracles.liveness.hold(op, id, self.now);
         }
         self.spend(host, 1);
-        self.after(host, state, result);
+        self.after(host, state, result, Cause::Other);
     }
 
     /// A replica's deadline may have come.
@@ -161,7 +166,7 @@ impl Run<'_> {
         let id = machine.id;
         self.observer.note(self.now, mix(3, host as u64), state);
         self.observer.tell(self.now, Some(id), state, What::Ticked(result));
-        self.after(host, state, result);
+        self.after(host, state, result, Cause::Tick);
         self.alarms(host);
         if is_weighed
             && self.is_honest(id)
@@ -182,19 +187,22 @@ impl Run<'_> {
     }
 
     /// A replica took a step: looks at it, and does what it wants.
-    fn after(&mut self, host: usize, state: State, result: Result<(), Ignored>) {
-        self.stepped(host, state);
+    fn after(&mut self, host: usize, state: State, result: Result<(), Ignored>, cause: Cause) {
+        self.stepped(host, state, cause);
         self.tallies.took(result);
         self.drain(host);
         self.rearm(host);
     }
 
-    fn stepped(&mut self, host: usize, state: State) {
+    fn stepped(&mut self, host: usize, state: State, cause: Cause) {
         let id = self.hosts[host].id;
         if !self.is_honest(id) {
             return;
         }
         if let Some(before) = self.oracles.stepped(id, state) {
+            if let Some(replica) = &self.hosts[host].replica {
+                self.oracles.moved(replica, cause, before, self.plan);
+            }
             self.changed(host, before, state);
         }
     }
@@ -258,10 +266,12 @@ impl Run<'_> {
         let machine = &self.hosts[host];
         let Some(replica) = &machine.replica else { return };
         let standings = replica.ledger().standings();
-        if standings.faulty().len() == 0 {
+        if standings.faulty().len() == 0 && !self.oracles.is_any_proven() {
             return; // as in most runs
         }
-        self.oracles.standings(machine.id, state.executed, standings);
+        if (before.executed, before.stable) != (state.executed, state.stable) {
+            self.oracles.standings(machine.id, state.executed, standings);
+        }
         let news = standings.banned() & !self.tallies.banned;
         self.probes.hit_if(news != 0, Probe::Ban);
         self.tallies.banned |= standings.banned();
@@ -345,7 +355,7 @@ impl Run<'_> {
         self.observer.note(self.now, word ^ (host as u64) << 8, state);
         self.observer.tell(self.now, Some(id), state, what);
         self.tallies.took(result);
-        self.stepped(host, state);
+        self.stepped(host, state, Cause::Other);
     }
 
     /// The application finished something.

@@ -3,7 +3,7 @@
 use super::Run;
 use crate::disk::{Item, Snapshot, Write};
 use crate::observe::{State, What};
-use crate::plan::Boundary;
+use crate::plan::{Boundary, Fault};
 use crate::probes::Probe;
 use crate::schedule::Due;
 use cretoai_core::batch::NULL_BATCH;
@@ -12,6 +12,7 @@ use cretoai_core::ledger::{CoreSnapshot, Verdict, chunk_hash};
 use cretoai_core::message::{Data, Message};
 use cretoai_core::outbox::{Execution, Target, Task};
 use cretoai_core::record::Record;
+use cretoai_core::types::ReplicaId;
 use std::sync::Arc;
 
 impl Run<'_> {
@@ -242,6 +243,9 @@ impl Run<'_> {
             }
             self.check_time(execution);
         }
+        if self.oracles.is_pace_of_interest(id) {
+            self.note_pace(id, execution);
+        }
         if !self.triggers.is_empty() {
             self.triggers.executed(id, slot);
         }
@@ -256,6 +260,18 @@ impl Run<'_> {
             self.probes.hit(Probe::Reexecution);
         }
         self.consider_ending();
+    }
+
+    /// How old is what a replica executes. Of what a Byzantine one made nobody knows, nor where clocks are set.
+    fn note_pace(&mut self, id: ReplicaId, execution: &Execution) {
+        let is_set = self.plan.faults.iter().any(|at| matches!(at.fault, Fault::SetClock { .. }));
+        for (vertex, verdict) in &execution.listed {
+            let author = vertex.body.author;
+            let made =
+                (self.is_honest(author) && !is_set).then(|| self.hosts[author.index()].clock.when(vertex.body.ts));
+            let age = made.map(|made| self.now.saturating_sub(made));
+            self.oracles.paces(id, age, author == id && *verdict == Verdict::Final);
+        }
     }
 
     fn snapshot(&mut self, host: usize, core: Arc<CoreSnapshot>) {

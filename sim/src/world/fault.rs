@@ -126,7 +126,7 @@ impl Run<'_> {
         self.forget(host);
         self.observer.tell(self.now, Some(id), State::default(), What::Ended(reason));
         if self.core.is_some_and(|core| core >> id.0 & 1 == 1) {
-            self.oracles.liveness.end();
+            self.oracles.end();
         }
     }
 
