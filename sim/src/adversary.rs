@@ -181,7 +181,7 @@ pub fn new(behaviour: &Behaviour, cast: &[(String, MakeAdversary)]) -> Box<dyn A
         Behaviour::SmallScope { mutations } => Box::new(small_scope::SmallScope::new(mutations)),
         Behaviour::SlowPrimary { pause_us } => Box::new(slow_primary::SlowPrimary::new(*pause_us)),
         Behaviour::Censor { authors, clients } => Box::new(gatekeeper::Censor::new(authors, clients)),
-        Behaviour::TimeLiar { offset_us } => Box::new(time_liar::TimeLiar::new(*offset_us)),
+        Behaviour::TimeLiar { offset_us, hidden } => Box::new(time_liar::TimeLiar::new(*offset_us, *hidden)),
         Behaviour::NewViewLiar { lie } => Box::new(new_view_liar::NewViewLiar::new(*lie)),
         Behaviour::ViewChangeLiar { lie } => Box::new(view_change_liar::ViewChangeLiar::new(*lie)),
         Behaviour::CheckpointLiar { lie } => Box::new(checkpoint_liar::CheckpointLiar::new(*lie)),

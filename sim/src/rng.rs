@@ -23,6 +23,8 @@ pub enum Concern {
     Swarm,
     /// The order of events of one moment.
     Order,
+    /// The derivation of a plan with a theme from a seed.
+    Themes,
 }
 
 /// A deterministic source of random numbers.

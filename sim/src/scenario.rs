@@ -116,13 +116,15 @@ impl Scenario {
                 return Err(error.remedy("write a table [plan] with what differs from the default, or [swarm]"));
             }
         };
+        // What the seed alone chooses goes beyond f where that is its theme, and then knows what to expect.
+        let is_left_to_the_seed = matches!(base, Base::Swarm(_, None));
         let scenario = Self {
             name: name.to_owned(),
             file: file.to_owned(),
             title: values.title,
             description: values.description,
             text: text.to_owned(),
-            allow_more_than_f: values.allow_more_than_f,
+            allow_more_than_f: values.allow_more_than_f || is_left_to_the_seed,
             must_fail: values.must_fail,
             must_say: values.must_say,
             base,
@@ -171,7 +173,7 @@ impl Scenario {
             Base::Plan(plan) => Plan { seed, ..Plan::clone(plan) },
             Base::Swarm(strategy, None) => strategy.plan(seed),
             Base::Swarm(strategy, Some(given)) => {
-                let mut value = serde_json::to_value(strategy.plan(seed)).expect("a plan is data");
+                let mut value = serde_json::to_value(strategy.plan_to_change(seed)).expect("a plan is data");
                 lay_over(&mut value, given);
                 Plan { seed, ..parse::plan(value)? }
             }

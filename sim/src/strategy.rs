@@ -53,6 +53,15 @@ impl Strategy {
         }
     }
 
+    /// The plan of a seed that is going to be changed: the faults of a theme belong together, so it has none.
+    #[must_use]
+    pub fn plan_to_change(self, seed: u64) -> Plan {
+        match self {
+            Self::Swarm => swarm::plan_without_theme(seed),
+            other => other.plan(seed),
+        }
+    }
+
     /// Runs one seed after another, and gives what came of it to `sink`, until that has enough.
     pub fn hunt(
         self,

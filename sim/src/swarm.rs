@@ -3,6 +3,7 @@
 
 mod byzantine;
 mod faults;
+mod themes;
 
 use crate::oracles::Bound;
 use crate::plan::{
@@ -14,6 +15,12 @@ use cretoai_core::committee::Committee;
 /// The plan of a seed.
 #[must_use]
 pub fn plan(seed: u64) -> Plan {
+    themes::plan(seed).unwrap_or_else(|| plan_without_theme(seed))
+}
+
+/// The plan of a seed if it has no theme.
+#[must_use]
+pub(crate) fn plan_without_theme(seed: u64) -> Plan {
     let mut rng = Rng::new(seed, Concern::Swarm);
     let n = size(&mut rng);
     sized(seed, n, &mut rng)
@@ -167,13 +174,18 @@ fn environment(rng: &mut Rng, plan: &mut Plan, delay_us: u64) {
 
 /// Requests that live long enough for the bound, and a run that does. Some expire early: that they may.
 fn bound(rng: &mut Rng, plan: &mut Plan, delay_us: u64) {
-    // Back-off rarely gets far: what the run may take if it does is the limit of the run, not its length.
-    let committee = Committee::intolerant(plan.n).expect("a small committee");
-    let Bound(bound_ns) = Bound::new(plan, committee, 6, 4 * delay_us * 1000);
-    let life_us = plan.phases.safety_until_us + bound_ns / 1000;
+    let life_us = life_us(plan, delay_us);
     plan.workload.expiry_us = if rng.chance(150) { 20 * delay_us } else { life_us };
     plan.lifetime_us = life_us * 2;
     plan.phases.end_us = life_us + plan.timeouts.base_us;
+}
+
+/// How long a request has to live so that it is executed before it expires, whenever it was submitted.
+fn life_us(plan: &Plan, delay_us: u64) -> u64 {
+    // Back-off rarely gets far: what the run may take if it does is the limit of the run, not its length.
+    let committee = Committee::intolerant(plan.n).expect("a small committee");
+    let Bound(bound_ns) = Bound::new(plan, committee, 6, 4 * delay_us * 1000);
+    plan.phases.safety_until_us + bound_ns / 1000
 }
 
 #[cfg(test)]
@@ -193,7 +205,7 @@ mod tests {
 
     #[test]
     fn families_of_faults_are_off_in_about_half_of_the_runs() {
-        let plans: Vec<Plan> = (0..400).map(plan).collect();
+        let plans: Vec<Plan> = (0..400).map(plan_without_theme).collect();
         let share = |is: fn(&Plan) -> bool| plans.iter().filter(|plan| is(plan)).count() / 4;
         for (name, share) in [
             ("loss", share(|plan| plan.network.default.loss_per_mille > 0)),

@@ -140,7 +140,7 @@ impl Trial {
     /// The plan of a seed. Applications are not made to be broken: no bit of their states flips.
     #[must_use]
     pub fn plan(&self, seed: u64) -> Plan {
-        let mut plan = self.strategy.plan(seed);
+        let mut plan = self.strategy.plan_to_change(seed);
         plan.faults.retain(|at| !matches!(at.fault, Fault::FlipState { .. }));
         if let Some(change) = &self.change {
             change(&mut plan);

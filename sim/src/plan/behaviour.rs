@@ -108,6 +108,9 @@ pub enum Behaviour {
         /// By how much; the same moment for ever when absent.
         #[serde(default)]
         offset_us: Option<i64>,
+        /// It shows batches whose time is right, and votes for those with the other one. Whoever asks gets these.
+        #[serde(default)]
+        hidden: bool,
     },
     /// As the primary of a new view it sends a NEW-VIEW that is wrong.
     NewViewLiar {

@@ -4,7 +4,7 @@ use crate::plan::{Behaviour, Byzantine, CheckpointLie, Kind, NewViewLie, Plan, T
 use crate::rng::Rng;
 
 const VOTES: [Kind; 5] = [Kind::PrePrepare, Kind::Prepare, Kind::Commit, Kind::ViewChange, Kind::NewView];
-const LIES: [ViewChangeLie; 12] = [
+pub(super) const VIEW_CHANGE_LIES: [ViewChangeLie; 12] = [
     ViewChangeLie::Invent,
     ViewChangeLie::InventThin,
     ViewChangeLie::InventRepeated,
@@ -18,7 +18,7 @@ const LIES: [ViewChangeLie; 12] = [
     ViewChangeLie::OldStable,
     ViewChangeLie::FutureStable,
 ];
-const NEW_VIEW_LIES: [NewViewLie; 17] = [
+pub(super) const NEW_VIEW_LIES: [NewViewLie; 17] = [
     NewViewLie::Unproven,
     NewViewLie::OmitSlot,
     NewViewLie::ExtraSlot,
@@ -46,7 +46,7 @@ const CHECKPOINT_LIES: [CheckpointLie; 6] = [
     CheckpointLie::RepeatedProof,
     CheckpointLie::Withhold,
 ];
-const TRANSFER_LIES: [TransferLie; 5] = [
+pub(super) const TRANSFER_LIES: [TransferLie; 5] = [
     TransferLie::FlippedChunk,
     TransferLie::ShortChunk,
     TransferLie::OtherManifest,
@@ -122,9 +122,10 @@ fn behaviour(rng: &mut Rng, plan: &Plan, delay_us: u64) -> Behaviour {
         15 => Behaviour::Censor { authors: some_replicas(rng, plan), clients: Vec::new() },
         16 => Behaviour::TimeLiar {
             offset_us: *rng.pick(&[None, Some(i64::try_from(10 * base_us).expect("small")), Some(-3_000_000)]),
+            hidden: false,
         },
         17 => Behaviour::NewViewLiar { lie: *rng.pick(&NEW_VIEW_LIES) },
-        18 => Behaviour::ViewChangeLiar { lie: *rng.pick(&LIES) },
+        18 => Behaviour::ViewChangeLiar { lie: *rng.pick(&VIEW_CHANGE_LIES) },
         19 => match rng.below(4) {
             0 => Behaviour::ViewSpammer { period_us: *rng.pick(&[base_us / 2, 3 * delay_us]) },
             1 => Behaviour::Flooder { per_second: 500, to: Vec::new(), kinds: Vec::new(), forged_per_mille: 300 },
@@ -138,7 +139,7 @@ fn behaviour(rng: &mut Rng, plan: &Plan, delay_us: u64) -> Behaviour {
         24 => Behaviour::Withholder { kinds: kinds(rng, &BODIES), from: some_replicas(rng, plan) },
         26 | 27 => Behaviour::Impostor { per_mille: *rng.pick(&[20, 200]) },
         28 | 29 => Behaviour::NewViewLiar { lie: *rng.pick(&NEW_VIEW_LIES) },
-        30 => Behaviour::ViewChangeLiar { lie: *rng.pick(&LIES) },
+        30 => Behaviour::ViewChangeLiar { lie: *rng.pick(&VIEW_CHANGE_LIES) },
         25 => Behaviour::Censor { authors: Vec::new(), clients: vec![0] },
         _ => Behaviour::DagLiar { per_mille: *rng.pick(&[200, 700]) },
     }
