@@ -183,13 +183,16 @@ step_campaign() {
     "$CARGO_TARGET_DIR/release/cretoai-sim" explore
 }
 
-# Every rule that is known to be noticed when it is broken still is (`sim/mutants.toml`). What lies below the feature is
+# Every rule that is known to be noticed when it is broken still is (`sim/mutants.toml`), and every adversary hurts a
+# replica that breaks the rule against it (`sim/victims.toml`). What lies below the feature is
 # shared with the optimized tests.
 step_mutants() {
     cargo clippy "${debug[@]}" --features cretoai-sim/mutants --all-targets -- -D warnings
-    cargo build "${optimized[@]}" --features cretoai-sim/mutants --bin cretoai-sim --test explore_mutants
+    cargo build "${optimized[@]}" --features cretoai-sim/mutants --bin cretoai-sim \
+        --test explore_mutants --test victims
     "$CARGO_TARGET_DIR/quick/cretoai-sim" mutants --check
-    cargo test "${optimized[@]}" --features cretoai-sim/mutants --test explore_mutants 2>&1 | tee -a "$test_log"
+    cargo test "${optimized[@]}" --features cretoai-sim/mutants --test explore_mutants --test victims 2>&1 |
+        tee -a "$test_log"
 }
 
 # Each benchmark once, to see that it runs. Figures come from `cargo bench -p cretoai-benches` on an idle machine.

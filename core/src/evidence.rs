@@ -9,8 +9,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use new_view::named;
 pub use new_view::new_view_is_guilty;
+pub(crate) use new_view::{follows, named};
 pub use store::{EvidenceStore, MAX_PIECES};
 
 use crate::checkpoint::CheckpointVote;

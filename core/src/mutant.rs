@@ -74,6 +74,8 @@ mutants! {
     RepeatedSigner = "repeated-signer", "M11";
     /// The signatures in certificates of votes are not checked.
     CertificateUnsigned = "certificate-unsigned", "M13";
+    /// CHECKPOINTs of different states make one stable.
+    MixedStates = "mixed-states", "C2";
     /// Nobody counts the votes in the proof of a stable checkpoint that is received.
     ThinCheckpoint = "thin-checkpoint", "M11";
 
@@ -91,6 +93,16 @@ mutants! {
         equivalent: "a STATUS counts only over the link of its signer, and links authenticate their two ends (A4, T13)";
     /// The signatures of vertices are not checked.
     VertexUnsigned = "vertex-unsigned", "D3";
+    /// What is signed does not say for which view it is.
+    ViewUnsigned = "view-unsigned", "M3";
+    /// What is signed of a vote or a CHECKPOINT does not say for which slot it is.
+    SlotUnsigned = "slot-unsigned", "M3";
+    /// What is signed does not tell a PREPARE from a COMMIT.
+    TagUnsigned = "tag-unsigned", "M3";
+    /// What is signed does not say for which chain it is.
+    ChainUnsigned = "chain-unsigned", "M3";
+    /// What is signed does not say for which epoch it is.
+    EpochUnsigned = "epoch-unsigned", "M3";
     /// The signatures of callers on their requests are not checked.
     CallerUnsigned = "caller-unsigned", "D2";
     /// A vertex may be signed by another than its author.
@@ -160,9 +172,13 @@ mutants! {
     NoNull = "no-null", "V12";
     /// What a NEW-VIEW proposes is not computed again.
     NewViewTrusted = "new-view-trusted", "V15";
+    /// A VIEW-CHANGE counts as often as a NEW-VIEW names it.
+    RepeatedViewChange = "repeated-view-change", "V11";
+    /// A NEW-VIEW may follow from the VIEW-CHANGE of a stranger.
+    StrangersCount = "strangers-count", "V15";
     /// A NEW-VIEW needs no certificates for the claims that it follows.
     ClaimsUnproven = "claims-unproven", "V15";
-    /// A NEW-VIEW needs no proof of its stable checkpoint.
+    /// A NEW-VIEW needs no proof of its stable checkpoint, which may be higher than any that is claimed.
     StableUnproven = "stable-unproven", "V15";
     /// A NEW-VIEW may come from anybody.
     AnyonesNewView = "anyones-new-view", "V14";
@@ -215,6 +231,8 @@ mutants! {
     StandingsNotKept = "standings-not-kept", "C13";
     /// The list of chunks is not compared with the certified digest.
     ManifestUnchecked = "manifest-unchecked", "C12";
+    /// A chunk is taken for one that was asked for, whatever its hash.
+    ChunkUnchecked = "chunk-unchecked", "C12";
     /// A replica that is far behind waits for what nobody holds any more.
     NeverTransfers = "never-transfers", "C9";
     /// The view is what others say that it is.

@@ -2,12 +2,14 @@
 
 use crate::checkpoint::CheckpointVote;
 use crate::config::ChainId;
+use crate::hash::Digest;
 use crate::message::{NewView, Status, ViewChange};
+use crate::mutant::Mutant;
 use crate::reply::ReplyStatement;
 use crate::request::{Caller, RequestId};
-use crate::types::ReplicaId;
+use crate::types::{ReplicaId, Slot, View};
 use crate::vertex::VertexId;
-use crate::vote::Vote;
+use crate::vote::{Entries, Phase, Vote};
 use postcard::ser_flavors::Flavor;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -114,7 +116,9 @@ impl SigningContext {
     /// # Panics
     /// When the sink reports an error; sinks must not.
     pub fn write_head<F: Flavor>(&self, signer: ReplicaId, sink: F) -> F {
-        append(&(PROTOCOL_TAG, self.chain, self.epoch, signer), sink)
+        let chain = if Mutant::ChainUnsigned.is_on() { Digest([0; 32]) } else { self.chain };
+        let epoch = if Mutant::EpochUnsigned.is_on() { 0 } else { self.epoch };
+        append(&(PROTOCOL_TAG, chain, epoch, signer), sink)
     }
 }
 
@@ -139,7 +143,25 @@ impl Statement<'_> {
     /// # Panics
     /// When the sink reports an error; sinks must not.
     pub fn write_behind<F: Flavor>(&self, head: F) -> F {
-        append(self, head)
+        self.as_signed(|signed| append(&signed, head))
+    }
+
+    /// Hands on what the signed bytes are made of: the statement itself, unless a mutant leaves something out.
+    #[inline]
+    pub fn as_signed<R>(self, with: impl FnOnce(Statement<'_>) -> R) -> R {
+        match self {
+            Self::Vote(vote) if is_vote_blanked() => with(Statement::Vote(&blanked(vote))),
+            Self::Checkpoint(vote) if Mutant::SlotUnsigned.is_on() => {
+                with(Statement::Checkpoint(&CheckpointVote { slot: Slot(0), ..*vote }))
+            }
+            Self::ViewChange(body) if Mutant::ViewUnsigned.is_on() => {
+                with(Statement::ViewChange(&ViewChange { view: View(0), ..body.clone() }))
+            }
+            Self::NewView(body) if Mutant::ViewUnsigned.is_on() => {
+                with(Statement::NewView(&NewView { view: View(0), ..body.clone() }))
+            }
+            whole => with(whole),
+        }
     }
 
     /// The signed bytes.
@@ -147,6 +169,25 @@ impl Statement<'_> {
     pub fn signing_bytes(&self, context: SigningContext, signer: ReplicaId) -> Vec<u8> {
         self.write(context, signer, postcard::ser_flavors::StdVec::new())
     }
+}
+
+fn is_vote_blanked() -> bool {
+    Mutant::ViewUnsigned.is_on() || Mutant::SlotUnsigned.is_on() || Mutant::TagUnsigned.is_on()
+}
+
+/// A vote without what a mutant leaves out of it.
+fn blanked(vote: &Vote) -> Vote {
+    let Vote { mut phase, mut view, mut entries } = vote.clone();
+    if Mutant::ViewUnsigned.is_on() {
+        view = View(0);
+    }
+    if Mutant::TagUnsigned.is_on() {
+        phase = Phase::Prepare;
+    }
+    if Mutant::SlotUnsigned.is_on() {
+        entries = Entries::new(&entries.iter().map(|(_, digest)| (Slot(0), digest)).collect::<Vec<_>>());
+    }
+    Vote { phase, view, entries }
 }
 
 /// Signs as one replica. Called once a statement, before it is recorded.

@@ -14,6 +14,7 @@ mod gatekeeper;
 mod impostor;
 mod mutator;
 mod new_view_liar;
+mod replayer;
 mod script;
 mod silent;
 mod slow_primary;
@@ -24,7 +25,7 @@ mod transfer_liar;
 mod twin;
 mod view_change_liar;
 
-use crate::crypto::Pen;
+use crate::crypto::{Elsewhere, Pen};
 use crate::guest::MakeAdversary;
 use crate::plan::Behaviour;
 use crate::rng::Rng;
@@ -34,7 +35,7 @@ use cretoai_core::config::Chain;
 use cretoai_core::message::{Message, Signed};
 use cretoai_core::outbox::{Envelope, Target};
 use cretoai_core::request::ClientRequest;
-use cretoai_core::signature::{Signer, Statement};
+use cretoai_core::signature::Statement;
 use cretoai_core::time::Instant;
 use cretoai_core::types::ReplicaId;
 use cretoai_core::verify::Verified;
@@ -86,8 +87,8 @@ pub struct Stage<'a> {
     pub chain: &'a Arc<Chain>,
     /// Its key.
     pub signer: &'a dyn Pen,
-    /// The same key, as another chain uses it.
-    pub abroad: &'a dyn Signer,
+    /// What all of them sign with the same keys in another chain, and in another epoch.
+    pub elsewhere: Elsewhere<'a>,
     /// The clients, who do not hide what is theirs.
     pub clients: &'a Clients,
     /// Its dice.
@@ -191,7 +192,7 @@ pub fn new(behaviour: &Behaviour, cast: &[(String, MakeAdversary)]) -> Box<dyn A
             Box::new(spammer::Flooder::new(*per_second, to, kinds, *forged_per_mille))
         }
         Behaviour::Replayer { per_mille, delay_us, memory } => {
-            Box::new(spammer::Replayer::new(*per_mille, *delay_us, *memory))
+            Box::new(replayer::Replayer::new(*per_mille, *delay_us, *memory))
         }
         Behaviour::Forger { per_mille } => Box::new(spammer::Forger::new(*per_mille)),
         Behaviour::FalseAccuser { period_us } => Box::new(false_accuser::FalseAccuser::new(*period_us)),

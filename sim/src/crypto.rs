@@ -9,6 +9,7 @@ mod witness;
 use crate::plan::Crypto;
 use crate::rng::{Concern, Rng};
 use cretoai_core::config::{ChainId, Genesis, Scheme};
+use cretoai_core::hash::Digest;
 use cretoai_core::hashed::Hashed;
 use cretoai_core::ledger::EPOCH;
 use cretoai_core::request::{Caller, ClientRequest, Request, RequestId};
@@ -46,6 +47,32 @@ impl fmt::Debug for Keys {
         write!(f, "keys of {} replicas", self.public.len())
     }
 }
+
+/// What the replicas sign elsewhere with the keys that they have here. There they follow the protocol, too: whoever has
+/// heard them says here what they may have said there, and of several things that contradict each other only one.
+#[derive(Clone, Copy, Debug)]
+pub struct Elsewhere<'a> {
+    keys: &'a Keys,
+    chain: ChainId,
+}
+
+impl Elsewhere<'_> {
+    /// A replica's signature in a chain that is none of ours.
+    #[must_use]
+    pub fn in_another_chain(&self, id: ReplicaId, statement: Statement<'_>) -> Signature {
+        self.keys.pen(FOREIGN, id).sign(statement)
+    }
+
+    /// A replica's signature in this chain, in the epoch after ours.
+    #[must_use]
+    pub fn in_the_next_epoch(&self, id: ReplicaId, statement: Statement<'_>) -> Signature {
+        let context = SigningContext { chain: self.chain, epoch: EPOCH + 1 };
+        self.keys.pen_in(context, id).sign(statement)
+    }
+}
+
+/// A chain that is none of ours: the hash of no genesis.
+const FOREIGN: ChainId = Digest([0; 32]);
 
 fn context(chain: ChainId) -> SigningContext {
     SigningContext { chain, epoch: EPOCH }
@@ -90,12 +117,21 @@ impl Keys {
     /// The same for one that may sign with other hands.
     #[must_use]
     pub fn pen(&self, chain: ChainId, id: ReplicaId) -> Box<dyn Pen> {
-        let context = context(chain);
+        self.pen_in(context(chain), id)
+    }
+
+    fn pen_in(&self, context: SigningContext, id: ReplicaId) -> Box<dyn Pen> {
         match &self.scheme {
             Secrets::Simulated(secrets) => Box::new(simulated::Pen::new(secrets, context, id)),
             Secrets::Ed25519(secrets) => Box::new(secrets[id.index()].pen(context, id)),
             Secrets::MlDsa(secrets) => Box::new(secrets[id.index()].pen(context, id)),
         }
+    }
+
+    /// What these keys sign where it does not count here.
+    #[must_use]
+    pub fn elsewhere(&self, chain: ChainId) -> Elsewhere<'_> {
+        Elsewhere { keys: self, chain }
     }
 
     /// What checks everybody's signatures.
@@ -168,7 +204,6 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cretoai_core::hash::Digest;
     use cretoai_core::types::{Slot, View};
     use cretoai_core::vote::{Phase, Vote};
 
@@ -190,8 +225,14 @@ mod tests {
             assert!(!check(1, 6, &signature), "{crypto:?}: another statement");
             assert!(!check(9, 5, &signature), "{crypto:?}: no such signer");
             assert!(!check(1, 5, &Signature::new(&[0; 16])), "{crypto:?}: rubbish");
-            let elsewhere = keys.verifier(Digest([2; 32]));
-            assert!(!elsewhere.verify(ReplicaId(1), Statement::Vote(&vote(5)), &signature), "{crypto:?}: other chain");
+            let other = keys.verifier(Digest([2; 32]));
+            assert!(!other.verify(ReplicaId(1), Statement::Vote(&vote(5)), &signature), "{crypto:?}: other chain");
+            let elsewhere = keys.elsewhere(chain);
+            let foreign = elsewhere.in_another_chain(ReplicaId(1), Statement::Vote(&vote(5)));
+            let later = elsewhere.in_the_next_epoch(ReplicaId(1), Statement::Vote(&vote(5)));
+            assert!(!check(1, 5, &foreign) && !check(1, 5, &later), "{crypto:?}: signed elsewhere");
+            let abroad = keys.verifier(FOREIGN);
+            assert!(abroad.verify(ReplicaId(1), Statement::Vote(&vote(5)), &foreign), "{crypto:?}: it counts there");
         }
     }
 

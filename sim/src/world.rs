@@ -35,7 +35,6 @@ use cretoai_core::committee::ReplicaSet;
 use cretoai_core::config::Chain;
 use cretoai_core::message::Message;
 use cretoai_core::outbox::Execution;
-use cretoai_core::signature::Signer;
 use cretoai_core::types::ReplicaId;
 use cretoai_core::verify::{Verified, Verifier};
 use spelled::{Names, Prompter, Scribe};
@@ -73,8 +72,6 @@ struct Letter {
 struct Seat {
     adversary: Box<dyn Adversary>,
     signer: Box<dyn Pen>,
-    /// The same key in another chain.
-    abroad: Box<dyn Signer>,
     puppets: Vec<usize>,
 }
 

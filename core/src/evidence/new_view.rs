@@ -1,6 +1,6 @@
 //! Kind E7: a NEW-VIEW that does not follow from the VIEW-CHANGEs that it names (`docs/protocol.md` X4, V16).
 
-use crate::choice::{is_well_formed, select};
+use crate::choice::{Selection, is_well_formed, select};
 use crate::config::Chain;
 use crate::hash::Digest;
 use crate::message::{NewView, Signed, ViewChange};
@@ -32,7 +32,8 @@ pub(crate) fn named<'a>(new_view: &NewView, bodies: &'a [Arc<Signed<ViewChange>>
     for signed in bodies {
         by_id.entry(signed.id()).or_insert(signed);
     }
-    new_view.view_changes.iter().filter_map(|id| by_id.remove(id)).collect()
+    let mut take = |id| if Mutant::RepeatedViewChange.is_on() { by_id.get(id).copied() } else { by_id.remove(id) };
+    new_view.view_changes.iter().filter_map(&mut take).collect()
 }
 
 /// Whether no set of VIEW-CHANGEs at all leads to this NEW-VIEW.
@@ -40,7 +41,8 @@ fn is_absurd(chain: &Chain, new_view: &NewView) -> bool {
     let NewView { view, view_changes, stable, proposals } = new_view;
     let distinct: BTreeSet<&Digest> = view_changes.iter().collect();
     let quorum = usize::from(chain.committee.quorum()) - usize::from(Mutant::NewViewByTooFew.is_on());
-    let is_quorum = distinct.len() == view_changes.len() && view_changes.len() == quorum;
+    let are_distinct = distinct.len() == view_changes.len() || Mutant::RepeatedViewChange.is_on();
+    let is_quorum = are_distinct && view_changes.len() == quorum;
     let has_no_gap = (1..).zip(proposals).all(|(distance, (slot, _))| stable.0.checked_add(distance) == Some(slot.0));
     let is_in_window = proposals.iter().all(|(slot, _)| *slot <= stable.plus(chain.window()));
     *view == View(0)
@@ -55,20 +57,30 @@ fn contradicts_one(chain: &Chain, new_view: &NewView, named: &[&Arc<Signed<ViewC
     let last = new_view.proposals.last().map_or(new_view.stable, |(slot, _)| *slot);
     let reach = |body: &ViewChange| body.prepared.last().map_or(Slot(0), |claim| claim.slot);
     let is_misfit = |signed: &Signed<ViewChange>| {
-        !chain.committee.contains(signed.signer)
+        !chain.committee.contains(signed.signer) && !Mutant::StrangersCount.is_on()
             || signed.body.view != new_view.view
             || !is_well_formed(&signed.body, chain)
             || new_view.stable < signed.body.stable
             || last < reach(&signed.body)
     };
     let signers: BTreeSet<_> = named.iter().map(|signed| signed.signer).collect();
-    signers.len() != named.len() || named.iter().any(|signed| is_misfit(signed))
+    let are_distinct = signers.len() == named.len() || Mutant::RepeatedViewChange.is_on();
+    !are_distinct || named.iter().any(|signed| is_misfit(signed))
 }
 
 /// Whether all bodies together lead to another `h*` or `O`, or to none.
 fn contradicts_all(new_view: &NewView, named: &[&Arc<Signed<ViewChange>>]) -> bool {
     match select(named.iter().map(|signed| &signed.body)) {
         Err(_) => true,
-        Ok(selection) => selection.stable != new_view.stable || selection.proposals != new_view.proposals,
+        Ok(selection) => !follows(new_view, &selection),
     }
+}
+
+/// Whether a NEW-VIEW has the `h*` and the `O` to which its VIEW-CHANGEs lead.
+pub(crate) fn follows(new_view: &NewView, selection: &Selection) -> bool {
+    if Mutant::StableUnproven.is_on() {
+        let behind = selection.proposals.iter().filter(|(slot, _)| new_view.stable < *slot);
+        return selection.stable <= new_view.stable && behind.eq(&new_view.proposals);
+    }
+    selection.stable == new_view.stable && selection.proposals == new_view.proposals
 }

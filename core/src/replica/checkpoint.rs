@@ -71,7 +71,8 @@ impl Checkpoints {
     }
 
     fn certificate(&self, committee: Committee, vote: CheckpointVote) -> Option<CheckpointCertificate> {
-        let same = self.votes.get(&vote.slot)?.iter().flatten().filter(|held| held.body == vote);
+        let is_same = |held: &&Signed<CheckpointVote>| held.body == vote || Mutant::MixedStates.is_on();
+        let same = self.votes.get(&vote.slot)?.iter().flatten().filter(is_same);
         let signers = same.clone().fold(0, |set, vote| set | singleton(vote.signer));
         let is_quorum =
             committee.is_quorum(signers) || Mutant::StableByTooFew.is_on() && committee.is_weak_quorum(signers);

@@ -10,7 +10,7 @@ use crate::batch::{HashedBatch, NULL_BATCH};
 use crate::certificate::{CertificateSet, Claim};
 use crate::checkpoint::CheckpointCertificate;
 use crate::choice::{choose, select};
-use crate::evidence::{Evidence, forensics};
+use crate::evidence::{Evidence, follows, forensics};
 use crate::fetch::Until;
 use crate::hash::Digest;
 use crate::input::Ignored;
@@ -33,8 +33,11 @@ impl Replica {
             return;
         }
         let received = self.change.for_view(target);
-        let is_certified = |slot: Slot, state: Digest| self.proof_of(slot, state).is_some() || slot == Slot(0);
-        let is_backed = |claim: &Claim| self.change.certificates.contains_key(claim) && self.holds_claimed(claim);
+        let is_certified = |slot: Slot, state: Digest| {
+            self.proof_of(slot, state).is_some() || slot == Slot(0) || Mutant::StableUnproven.is_on()
+        };
+        let is_proven = |claim: &Claim| self.change.certificates.contains_key(claim) || Mutant::ClaimsUnproven.is_on();
+        let is_backed = |claim: &Claim| is_proven(claim) && self.holds_claimed(claim);
         let chosen = choose(self.chain.committee, self.config.id, &received, is_certified, is_backed);
         match chosen {
             Some(chosen) => self.form_new_view(target, chosen, out),
@@ -174,12 +177,13 @@ impl Replica {
             Mutant::ClaimsUnproven.is_on()
                 || message.certificates.0.iter().any(|held| held.phase == Phase::Prepare && held.claim == *claim)
         };
+        let is_followed =
+            |claim: &&Claim| !Mutant::NewViewTrusted.is_on() || body.proposals.contains(&(claim.slot, claim.digest));
         // Verification kept only bodies that the NEW-VIEW names, in its order.
         message.view_changes.len() == body.view_changes.len()
-            && (selection.stable == body.stable && selection.proposals == body.proposals
-                || Mutant::NewViewTrusted.is_on())
+            && (follows(body, &selection) || Mutant::NewViewTrusted.is_on())
             && is_stable_proven
-            && selection.selected.iter().all(proves)
+            && selection.selected.iter().filter(is_followed).all(proves)
     }
 
     fn install(&mut self, message: &Arc<NewViewMessage>, out: &mut Outbox) {

@@ -94,7 +94,7 @@ impl FalseAccuser {
             _ => {
                 let [a, b] = [stage.some_digest(), stage.some_digest()].map(|digest| changed(&vote, digest));
                 let abroad = |body: Vote| {
-                    let signature = stage.abroad.sign(Statement::Vote(&body));
+                    let signature = stage.elsewhere.in_another_chain(stage.id, Statement::Vote(&body));
                     Signed { signer: stage.id, body, signature }
                 };
                 Evidence::Votes(abroad(a), abroad(b))

@@ -76,7 +76,11 @@ fn lie(stage: &mut Stage<'_>, old: &NewViewMessage, kind: NewViewLie) -> NewView
                 *digest = lowest.map_or(*digest, |claim| claim.digest);
             }
         }
-        NewViewLie::WrongStable => body.stable = body.stable.plus(stage.chain.checkpoint_interval()),
+        NewViewLie::WrongStable => {
+            body.stable = body.stable.plus(stage.chain.checkpoint_interval());
+            let stable = body.stable;
+            body.proposals.retain(|(slot, _)| stable < *slot);
+        }
         NewViewLie::DuplicateSigner | NewViewLie::OtherView | NewViewLie::NonMember | NewViewLie::OtherChain => {
             return swap_body(stage, old, kind);
         }
@@ -115,7 +119,7 @@ fn swap_body(stage: &Stage<'_>, old: &NewViewMessage, kind: NewViewLie) -> NewVi
             new.view_changes.push(Arc::new(stranger));
         }
         NewViewLie::OtherChain => {
-            let signature = stage.abroad.sign(Statement::ViewChange(&body));
+            let signature = stage.elsewhere.in_another_chain(stage.id, Statement::ViewChange(&body));
             new.view_changes[own] = Arc::new(Signed { signer: stage.id, body, signature });
         }
         _ => {

@@ -1,4 +1,4 @@
-//! Adversaries that say too much: views without end, floods, replays, forgeries.
+//! Adversaries that say too much: views without end, floods, forgeries.
 
 use super::{Adversary, Stage, whole};
 use crate::plan::Kind;
@@ -156,48 +156,6 @@ impl Adversary for Flooder {
     }
 }
 
-/// What it received, again, to anyone and later.
-#[derive(Debug)]
-pub(super) struct Replayer {
-    per_mille: u32,
-    delay: u64,
-    memory: usize,
-    /// Messages of any time, in no order.
-    remembered: Vec<Message>,
-}
-
-impl Replayer {
-    pub(super) fn new(per_mille: u32, delay_us: u64, memory: u32) -> Self {
-        let memory = usize::try_from(memory).expect("not that much");
-        Self { per_mille, delay: delay_us.saturating_mul(1000), memory, remembered: Vec::new() }
-    }
-
-    /// Says something of long ago to somebody, who may have said it himself, and remembers what it just heard.
-    fn reminisce(&mut self, stage: &mut Stage<'_>, message: &Message) {
-        if self.remembered.len() < self.memory {
-            self.remembered.push(message.clone());
-            return;
-        }
-        let to = singleton(ReplicaId(u16::try_from(stage.rng.below(stage.committee().n().into())).expect("below n")));
-        let at = stage.rng.index(self.memory);
-        let old = std::mem::replace(&mut self.remembered[at], message.clone());
-        stage.say(to, old);
-    }
-}
-
-impl Adversary for Replayer {
-    fn receives(&mut self, stage: &mut Stage<'_>, _from: ReplicaId, message: &Verified<Message>) -> u32 {
-        if stage.rng.chance(self.per_mille) {
-            let (to, delay) = (stage.some_others(), stage.rng.below(self.delay + 1));
-            stage.say_later(to, delay, message.get().clone());
-            if self.memory > 0 {
-                self.reminisce(stage, message.get());
-            }
-        }
-        u32::MAX
-    }
-}
-
 /// Messages with wrong signatures and signers.
 #[derive(Debug)]
 pub(super) struct Forger {
@@ -224,7 +182,7 @@ impl Forger {
             // What it would have said in another chain.
             4 => {
                 forged.signer = stage.id;
-                forged.signature = stage.abroad.sign(Statement::Vote(&forged.body));
+                forged.signature = stage.elsewhere.in_another_chain(stage.id, Statement::Vote(&forged.body));
             }
             _ => {
                 let digest = stage.some_digest();

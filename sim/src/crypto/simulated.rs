@@ -160,14 +160,16 @@ impl Secrets {
 /// taken for the other.
 #[inline]
 fn tag(mut head: Mix, statement: Statement<'_>) -> [u8; 16] {
-    let Statement::Vote(Vote { phase, view, entries: Entries::One(slot, digest) }) = statement else {
-        return flat(behind(head, statement).finish());
-    };
-    head.absorb(ONE_SLOT | *phase as u64);
-    head.absorb(view.0);
-    head.absorb(slot.0);
-    digest.0.as_chunks::<8>().0.iter().for_each(|word| head.absorb(u64::from_le_bytes(*word)));
-    flat(head.finish())
+    statement.as_signed(|statement| {
+        let Statement::Vote(Vote { phase, view, entries: Entries::One(slot, digest) }) = statement else {
+            return flat(behind(head, statement).finish());
+        };
+        head.absorb(ONE_SLOT | *phase as u64);
+        head.absorb(view.0);
+        head.absorb(slot.0);
+        digest.0.as_chunks::<8>().0.iter().for_each(|word| head.absorb(u64::from_le_bytes(*word)));
+        flat(head.finish())
+    })
 }
 
 /// A hasher that has a statement behind its head. Whole words are hashed several times as fast as bytes one by one, so a

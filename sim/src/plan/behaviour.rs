@@ -151,7 +151,9 @@ pub enum Behaviour {
         #[serde(default)]
         forged_per_mille: u32,
     },
-    /// It sends again what it received, to anyone and at any time, and from other senders too.
+    /// It sends again what it received, to anyone and at any time, and from other senders too: as it was, and as if it
+    /// had been said in another view, about another slot, in the other phase, or in this chain and epoch and not in
+    /// others that have the same keys.
     Replayer {
         /// How many of the messages it receives.
         per_mille: u32,

@@ -12,7 +12,7 @@ impl Run<'_> {
     /// Lets an adversary act, and then does what it wants.
     fn on_stage<T>(&mut self, id: usize, act: impl FnOnce(&mut dyn Adversary, &mut Stage<'_>) -> T) -> Option<T> {
         let mut seat = self.seats[id].take()?;
-        let Seat { adversary, signer, abroad, .. } = &mut seat;
+        let Seat { adversary, signer, .. } = &mut seat;
         let replica = ReplicaId(u16::try_from(id).expect("below 128"));
         let mut stage = Stage {
             id: replica,
@@ -20,7 +20,7 @@ impl Run<'_> {
             time: self.hosts[id].time(self.now),
             chain: &self.chain,
             signer: &**signer,
-            abroad: &**abroad,
+            elsewhere: self.keys.elsewhere(self.chain.id),
             clients: &self.clients,
             rng: &mut self.adversary_rng,
             says: Vec::new(),

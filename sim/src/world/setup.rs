@@ -18,7 +18,6 @@ use crate::workload::Clients;
 use crate::{adversary, plan};
 use cretoai_core::committee::ReplicaSet;
 use cretoai_core::config::Chain;
-use cretoai_core::hash::Digest;
 use cretoai_core::outbox::Outbox;
 use cretoai_core::replica::Replica;
 use cretoai_core::signature::Signer;
@@ -169,8 +168,7 @@ impl<'a> Run<'a> {
         }
         self.hosts[id.index()].disk = Disk::new(plan::Disk::default(), false);
         let signer = self.keys.pen(self.chain.id, id);
-        let abroad = self.keys.signer(Digest([0; 32]), id);
-        self.seats[id.index()] = Some(Seat { adversary, signer, abroad, puppets });
+        self.seats[id.index()] = Some(Seat { adversary, signer, puppets });
     }
 
     /// What a machine signs with.
