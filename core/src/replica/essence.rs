@@ -25,7 +25,8 @@ pub struct Essence {
     executed: Slot,
     slots: Vec<SlotEssence>,
     change: ViewChangeEssence,
-    pending: Vec<VertexId>,
+    /// With the open slot that lists each: when that is executed otherwise, it can be proposed again.
+    pending: Vec<(VertexId, Option<Slot>)>,
     proposable: Vec<VertexId>,
     wanted: Vec<FetchItem>,
     waiting: Vec<Slot>,
@@ -123,7 +124,7 @@ impl Replica {
             executed: ledger.slot(),
             slots,
             change: change.essence(|view| self.chain.committee.primary(view) == self.config.id),
-            pending: pool.pending().map(|(_, _, id)| *id).collect(),
+            pending: pool.pending().map(|(_, _, id)| (*id, pool.get(id).and_then(|held| held.open_in))).collect(),
             proposable: pool.proposable().iter().map(|(_, _, id)| *id).collect(),
             wanted: fetches.items().filter(is_kept).copied().collect(),
             waiting: waiting.iter().copied().collect(),

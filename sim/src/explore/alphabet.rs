@@ -120,26 +120,15 @@ impl Alphabet {
         all
     }
 
-    /// What may be delivered to a replica at once: votes of honest replicas, of which there is one each; the first
-    /// VIEW-CHANGE of each; bodies; and proof of decisions.
+    /// What may be delivered to a replica at once: votes of honest replicas, of which there is one each, and proof of
+    /// decisions. No bodies: who holds one says at once what it says a step later without, as a new primary its
+    /// VIEW-CHANGE together with its NEW-VIEW. And no VIEW-CHANGEs: who holds one for a low view joins that view, where
+    /// without it would join a higher one.
     pub(super) fn harmless(&self, cluster: &Cluster, events: &[Event], to: ReplicaId) -> Vec<Event> {
-        let byzantine = cluster.bounds.byzantine;
         let entry = |event: &Event| self.catalogue.get(*event);
-        let first = |by: ReplicaId| {
-            let views = events.iter().filter_map(|event| match &entry(event).name {
-                Name::ViewChange { by: of, view, .. } if *of == by => Some(*view),
-                _ => None,
-            });
-            views.min()
-        };
         let is_harmless = |event: &&Event| match &entry(event).name {
-            Name::Vote { by, .. } => *by != byzantine,
-            // A new primary may choose before it hears this one.
-            Name::ViewChange { by, view, proof, .. } => {
-                *by != byzantine && *proof == Proof::Bare && first(*by) == Some(*view)
-            }
+            Name::Vote { by, .. } => *by != cluster.bounds.byzantine,
             Name::Certificate { phase, .. } => *phase == Phase::Commit,
-            Name::Batch { .. } => true,
             _ => false,
         };
         events.iter().filter(|event| entry(event).is_for(to)).filter(is_harmless).copied().collect()

@@ -271,7 +271,7 @@ impl Automaton {
     }
 }
 
-fn run(cluster: &Cluster, alphabet: &Alphabet, id: ReplicaId, path: &[Event]) -> Machine {
+pub(super) fn run(cluster: &Cluster, alphabet: &Alphabet, id: ReplicaId, path: &[Event]) -> Machine {
     let mut machine = Machine::new(cluster, id);
     for event in path {
         happen(cluster, alphabet, &mut machine, *event);
@@ -281,7 +281,7 @@ fn run(cluster: &Cluster, alphabet: &Alphabet, id: ReplicaId, path: &[Event]) ->
 }
 
 /// Whether the replica took notice.
-fn happen(cluster: &Cluster, alphabet: &Alphabet, machine: &mut Machine, event: Event) -> bool {
+pub(super) fn happen(cluster: &Cluster, alphabet: &Alphabet, machine: &mut Machine, event: Event) -> bool {
     match event {
         TIME_OUT => machine.time_out(),
         RESTART => machine.restart(cluster),

@@ -9,6 +9,9 @@ use super::{Bounds, Found, Report};
 use cretoai_core::certificate::Claim;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+#[cfg(test)]
+mod tests;
+
 /// Honest replicas.
 const HONEST: usize = 3;
 
