@@ -1,7 +1,7 @@
 //! Themes: in a small share of the seeds a few faults are forced together, in a cluster in which nothing else is wrong.
-//! What takes several rare things at once, and would not survive a single fault more, is seldom met by chance. Within its
-//! theme the seed chooses; a theme that leaves the protocol no excuse also expects something (a view that nobody has to
-//! leave is not left).
+//! What takes several rare things at once, and would not survive a single fault more, is seldom met by chance. Within
+//! its theme the seed chooses; a theme that leaves the protocol no excuse also expects something (a view that nobody
+//! has to leave is not left).
 
 mod bans;
 mod behind;

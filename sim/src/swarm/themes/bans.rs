@@ -5,8 +5,8 @@ use crate::plan::{Behaviour, Expectation, Fault, Phases, ScriptAction, ScriptBat
 use cretoai_core::vote::Phase;
 use std::ops::RangeInclusive;
 
-/// One is banned; then as many others are cut off as may be faulty, and nothing is decided without the banned one's votes
-/// (X14).
+/// One is banned; then as many others are cut off as may be faulty, and nothing is decided without the banned one's
+/// votes (X14).
 pub(super) fn banned_counts(quiet: &mut Quiet<'_>) {
     quiet.tight();
     quiet.slots(&[1, 2, 4], 4);

@@ -27,9 +27,9 @@ pub(super) fn far_behind(quiet: &mut Quiet<'_>) {
     quiet.plan.phases.calm.iter_mut().for_each(|calm| calm.transfer_us = transfer_us);
 }
 
-/// One votes for everything and hears of no decision, and then takes over a state: what it held for pending is not pending
-/// any more, and nobody is suspected over it (C16). Every author makes one vertex, before it has any of the others': one
-/// that refers to others is not pending before they are final.
+/// One votes for everything and hears of no decision, and then takes over a state: what it held for pending is not
+/// pending any more, and nobody is suspected over it (C16). Every author makes one vertex, before it has any of the
+/// others': one that refers to others is not pending before they are final.
 pub(super) fn votes_in_vain(quiet: &mut Quiet<'_>) {
     quiet.plan.n = *quiet.rng.pick(&[4, 4, 5, 7]);
     let window = u64::from(quiet.plan.n) + 1;

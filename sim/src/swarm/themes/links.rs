@@ -59,8 +59,8 @@ pub(super) fn early_votes(quiet: &mut Quiet<'_>) {
     quiet.calm_after(5 * BASE);
 }
 
-/// One replica lacks what is proposed, and the primary does not answer it: all the others would (D12). They are asked next,
-/// and not only when the primary has been silent many times.
+/// One replica lacks what is proposed, and the primary does not answer it: all the others would (D12). They are asked
+/// next, and not only when the primary has been silent many times.
 pub(super) fn unanswered(quiet: &mut Quiet<'_>) {
     quiet.plan.n = *quiet.rng.pick(&[4, 4, 5, 7]);
     quiet.ops(1, 1, 1, 1);

@@ -8,8 +8,8 @@ use crate::swarm::byzantine::{NEW_VIEW_LIES, VIEW_CHANGE_LIES};
 const CERTIFICATE_LIES: [NewViewLie; 4] =
     [NewViewLie::MixedCertificate, NewViewLie::ThinCertificate, NewViewLie::NoCertificate, NewViewLie::Unproven];
 
-/// The COMMITs of view 0 come when everybody has left it, and two checkpoints become stable. Then the next primary, which
-/// has nothing of all that, asks for what the VIEW-CHANGEs claim (C7).
+/// The COMMITs of view 0 come when everybody has left it, and two checkpoints become stable. Then the next primary,
+/// which has nothing of all that, asks for what the VIEW-CHANGEs claim (C7).
 pub(super) fn open_view_change(quiet: &mut Quiet<'_>) {
     quiet.slots(&[1, 1, 2], 4);
     quiet.plan.pipeline = quiet.plan.window;
@@ -28,8 +28,8 @@ pub(super) fn open_view_change(quiet: &mut Quiet<'_>) {
     quiet.calm_after(5 * BASE);
 }
 
-/// A checkpoint becomes stable when everybody has left the view, logs are pruned, and a replica that voted for slots above
-/// it crashes. The view after that fails, so that it has to say once more what it voted for (G14).
+/// A checkpoint becomes stable when everybody has left the view, logs are pruned, and a replica that voted for slots
+/// above it crashes. The view after that fails, so that it has to say once more what it voted for (G14).
 pub(super) fn crash_in_view_change(quiet: &mut Quiet<'_>) {
     quiet.slots(&[1, 2, 4], 4);
     let (interval, window) = (quiet.plan.checkpoint_interval, quiet.plan.window);
@@ -56,8 +56,8 @@ pub(super) fn crash_in_view_change(quiet: &mut Quiet<'_>) {
     quiet.calm_after(6 * BASE);
 }
 
-/// No COMMIT of view 0 gets through, so that its slots are claimed; the primary of the next view lies in its NEW-VIEW, or
-/// another replica in its VIEW-CHANGE.
+/// No COMMIT of view 0 gets through, so that its slots are claimed; the primary of the next view lies in its NEW-VIEW,
+/// or another replica in its VIEW-CHANGE.
 pub(super) fn liar_in_the_new_view(quiet: &mut Quiet<'_>) {
     quiet.plan.n = *quiet.rng.pick(&[4, 4, 4, 5, 7]);
     quiet.slots(&[4, 8], 3);
@@ -72,6 +72,10 @@ pub(super) fn liar_in_the_new_view(quiet: &mut Quiet<'_>) {
         let liar = quiet.one(&[1]);
         quiet.byzantine(liar, Behaviour::ViewChangeLiar { lie });
     }
+    // What a liar makes is worth nothing once it is banned, and these clients ask nobody else.
+    let liars: Vec<u16> = quiet.plan.byzantine.iter().map(|entry| entry.replica).collect();
+    let clients = quiet.without(&liars);
+    quiet.clients_at(&clients);
     quiet.calm_after(3 * BASE);
 }
 
