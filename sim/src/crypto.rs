@@ -219,7 +219,9 @@ mod tests {
             let (signer, verifier) = (keys.signer(chain, ReplicaId(1)), keys.verifier(chain));
             let signature = signer.sign(Statement::Vote(&vote(5)));
             assert_eq!(signature, signer.sign(Statement::Vote(&vote(5))), "{crypto:?} signs deterministically");
-            let check = |id, slot, signature| verifier.verify(ReplicaId(id), Statement::Vote(&vote(slot)), signature);
+            let check = |id, slot, signature: &Signature| {
+                verifier.verify(ReplicaId(id), Statement::Vote(&vote(slot)), signature)
+            };
             assert!(check(1, 5, &signature), "{crypto:?}");
             assert!(!check(0, 5, &signature), "{crypto:?}: another signer");
             assert!(!check(1, 6, &signature), "{crypto:?}: another statement");

@@ -7,8 +7,11 @@
 
 mod list;
 mod plans;
+mod remains;
 mod sameness;
+mod smaller;
 
+pub use remains::Remains;
 pub use sameness::Sameness;
 
 use crate::plan::{Happening, Plan, Step, Transcript};
@@ -77,6 +80,8 @@ pub struct Shrunk {
     pub is_spelled_out: bool,
     /// Whether nothing more can be left out of it, one by one; if not, the search was over before.
     pub is_minimal: bool,
+    /// Of what the plan has, what was tried to have less of and then did not fail so with any of some seeds.
+    pub needed: Vec<&'static str>,
 }
 
 /// Why a failure cannot be made smaller.
@@ -104,7 +109,7 @@ pub fn shrink(world: &mut World, plan: &Plan) -> Result<Shrunk, NoShrink> {
     }
     let plan = Plan { expectations: Vec::new(), ..plan };
     let mut search = Search { world, same, runs: 1, events: first.events, limit: 2 * first.events + 1000 };
-    let smaller = search.smaller_plan(&plan, &first, EVENTS_OF_PLANS);
+    let (smaller, needed) = search.smaller_plan(&plan, &first, EVENTS_OF_PLANS);
     let spelled = search.spell_out(&smaller).or_else(|| search.spell_out(&plan));
     let spelled = spelled.or_else(|| search.spell_out_another(&smaller));
     let is_spelled_out = spelled.is_some();
@@ -112,7 +117,7 @@ pub fn shrink(world: &mut World, plan: &Plan) -> Result<Shrunk, NoShrink> {
     let is_minimal = is_spelled_out && search.may_go_on();
     let report = search.world.run(&shortest);
     let sizes = [Size::of(&plan, &first), Size::of(&shortest, &report)];
-    Ok(Shrunk { plan: shortest, report, sizes, runs: search.runs, is_spelled_out, is_minimal })
+    Ok(Shrunk { plan: shortest, report, sizes, runs: search.runs, is_spelled_out, is_minimal, needed })
 }
 
 /// The search for a smaller run that fails in the same way.

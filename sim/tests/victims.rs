@@ -187,6 +187,7 @@ fn first_kill(world: &mut World, victim: &Victim) -> Result<(u64, String), Strin
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the table is what somebody who runs this alone wants to see")]
 fn every_adversary_hurts_a_mutant_that_lives_without_it() {
     let mut world = World::new();
     world.limit_events(Some(ENDLESS));

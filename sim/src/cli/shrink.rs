@@ -7,7 +7,7 @@ use crate::meta::Meta;
 use crate::plan::{Happening, Name, Plan, Step, Transcript, from_hex};
 use crate::report::Verdict;
 use crate::scenario::{FailureFile, build};
-use crate::shrink::{Shrunk, Size, shrink};
+use crate::shrink::{Remains, Shrunk, Size, shrink};
 use cretoai_core::wire::decode;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub(super) fn run(file: &str, to: Option<&Path>, out: &mut dyn Write) -> Ended {
     story(out, plan)?;
     table(out, &shrunk.sizes)?;
     writeln!(out)?;
-    row(out, "search", &search(&shrunk))?;
+    reasons(out, &shrunk)?;
     // A smaller story that is not always the same would be none.
     for _ in 0..2 {
         if let Some(differs) = simulator.repeat(plan, report) {
@@ -84,14 +84,33 @@ fn table(out: &mut dyn Write, sizes: &[Size; 2]) -> io::Result<()> {
     Ok(())
 }
 
-fn search(shrunk: &Shrunk) -> String {
-    let end = match (shrunk.is_spelled_out, shrunk.is_minimal, &shrunk.report.verdict) {
-        (false, ..) => "; spelled out the run does not fail any more, so only the plan is smaller",
-        (_, false, _) => "; it ended before nothing more could be left out",
-        (.., Verdict::Liveness(_)) => "; nothing more can be left out. What arrives once it is calm is not for choice",
-        _ => "; without any one of its steps it does not fail so",
+/// Why no less is left.
+fn reasons(out: &mut dyn Write, shrunk: &Shrunk) -> io::Result<()> {
+    let Shrunk { plan, report, needed, .. } = shrunk;
+    let is_endless = matches!(report.verdict, Verdict::Liveness(_));
+    let steps = plan.transcript.as_ref().map_or(0, |transcript| transcript.steps.len()) as u64;
+    let end = match (shrunk.is_spelled_out, shrunk.is_minimal) {
+        (false, _) => "; spelled out the run does not fail any more, so only the plan is smaller".to_owned(),
+        (_, false) => "; it ended before nothing more could be left out".to_owned(),
+        (true, true) => format!("; without any one of its {} it does not fail so", count(steps, "step")),
     };
-    format!("{}{end}", count(shrunk.runs, "run"))
+    row(out, "search", &format!("{}{end}", count(shrunk.runs, "run")))?;
+    if shrunk.is_spelled_out {
+        let Remains { stages, faults, slots, view } = Remains::of(plan);
+        let stages = stages.iter().map(|(stage, count)| format!("{stage} {}", grouped(*count)));
+        let all: Vec<String> = stages.chain((0 < faults).then(|| format!("faults {faults}"))).collect();
+        row(out, "steps are", &if all.is_empty() { "none".to_owned() } else { all.join(", ") })?;
+        row(out, "they pass", &format!("{}, up to view {view}", count(slots, "slot")))?;
+    }
+    if is_endless {
+        let text = "once it is calm, all that is sent arrives until the time is up, so its deliveries say nothing; \
+                    the steps above are what happens before";
+        row(out, "liveness", text)?;
+    }
+    if !needed.is_empty() {
+        row(out, "needed", &format!("with less of these it did not fail so: {}", needed.join(", ")))?;
+    }
+    Ok(())
 }
 
 /// The steps of a transcript, one a line.

@@ -1,109 +1,16 @@
-//! Smaller plans: what may be left out of one before its run is spelled out, and after.
+//! Plans whose runs are spelled out, and what may be left out of them.
 
-use super::{Search, receiver};
+use super::receiver;
 use crate::plan::{
-    Behaviour, Byzantine, Clock, Cpu, Crypto, Disk, Happening, Kind, Load, Network, Phases, Plan, Step, Transcript,
-    Workload,
+    Behaviour, Byzantine, Clock, Cpu, Disk, Happening, Kind, Load, Network, Phases, Plan, Step, Transcript, Workload,
 };
 use crate::report::{RunReport, Verdict};
-use crate::scenario::without_replicas;
-use cretoai_core::committee::Committee;
 use std::ops::Range;
-
-/// Seeds that are tried for each smaller plan, its own included. Another seed is another run, and the failure is often
-/// in that one too.
-const SEEDS: u64 = 12;
-
-/// And for the plan that was found in the end: the run that fails soonest is the one to spell out.
-const SEEDS_AT_LAST: u64 = 60;
 
 /// Time between two steps that nothing waits for.
 const MOMENT_NS: u64 = 1000;
 
-impl Search<'_> {
-    /// A smaller plan that fails in the same way, if one is found.
-    pub(super) fn smaller_plan(&mut self, plan: &Plan, report: &RunReport, events: u64) -> Plan {
-        let end = self.events + events;
-        let mut best = (plan.clone(), report.deliveries);
-        let mut is_better = true;
-        while is_better {
-            is_better = false;
-            for candidate in smaller(&best.0) {
-                if self.events < end
-                    && let Some(found) = self.soonest(&candidate, SEEDS, end)
-                {
-                    best = found;
-                    is_better = true;
-                    break;
-                }
-            }
-        }
-        match self.soonest(&best.0, SEEDS_AT_LAST, end) {
-            Some(found) if found.1 < best.1 => found.0,
-            _ => best.0,
-        }
-    }
-
-    /// The seed with which a plan fails after the fewest deliveries.
-    fn soonest(&mut self, plan: &Plan, seeds: u64, end: u64) -> Option<(Plan, u64)> {
-        let mut best: Option<(Plan, u64)> = None;
-        for seed in (0..seeds).map(|step| plan.seed.saturating_add(step)) {
-            if end <= self.events {
-                break;
-            }
-            let candidate = Plan { seed, ..plan.clone() };
-            if let Some(report) = self.fails(&candidate)
-                && best.as_ref().is_none_or(|(_, least)| report.deliveries < *least)
-            {
-                best = Some((candidate, report.deliveries));
-            }
-        }
-        best
-    }
-}
-
-/// Plans that are a step smaller, the largest steps first.
-fn smaller(plan: &Plan) -> Vec<Plan> {
-    let mut found = Vec::new();
-    let mut add = |candidate: Plan| {
-        if candidate != *plan {
-            found.push(candidate);
-        }
-    };
-    for n in 4..plan.n {
-        fewer_replicas(plan, n).into_iter().for_each(&mut add);
-    }
-    add(Plan { crypto: Crypto::Simulated, signed_requests: false, ..plan.clone() });
-    for at in 0..plan.byzantine.len() {
-        let mut byzantine = plan.byzantine.clone();
-        byzantine.remove(at);
-        add(Plan { byzantine, ..plan.clone() });
-    }
-    add(Plan { cpu: Cpu::default(), clocks: Vec::new(), timeouts_of: Vec::new(), ..plan.clone() });
-    add(Plan { disk: plain_disk(plan), ..plan.clone() });
-    add(Plan { faults: Vec::new(), triggers: Vec::new(), crash_points: Vec::new(), ..plan.clone() });
-    add(Plan { rules: Vec::new(), ..plan.clone() });
-    let ops = plan.workload.ops / 2;
-    add(Plan { workload: Workload { ops, ..plan.workload.clone() }, ..plan.clone() });
-    let (half, rest) = plan.faults.split_at(plan.faults.len() / 2);
-    add(Plan { faults: half.to_vec(), ..plan.clone() });
-    add(Plan { faults: rest.to_vec(), ..plan.clone() });
-    found.retain(|candidate| candidate.validate().is_ok());
-    found
-}
-
-/// Plans of `n` replicas: without the last ones, and without the last ones that are not Byzantine. No more of those
-/// that are left may be Byzantine than the protocol bears, unless that was so before.
-fn fewer_replicas(plan: &Plan, n: u16) -> Vec<Plan> {
-    let f = |n| Committee::intolerant(n).map_or(0, Committee::f);
-    let excess = |plan: &Plan| plan.byzantine.len().saturating_sub(usize::from(f(plan.n)));
-    let last: Vec<u16> = (n..plan.n).collect();
-    let honest: Vec<u16> = (0..plan.n).rev().filter(|id| !plan.is_byzantine(*id)).take(last.len()).collect();
-    let candidates = [last, honest].into_iter().filter_map(|gone| without_replicas(plan, &gone));
-    candidates.filter(|candidate| candidate.n == n && excess(candidate) <= excess(plan)).collect()
-}
-
-fn plain_disk(plan: &Plan) -> Disk {
+pub(super) fn plain_disk(plan: &Plan) -> Disk {
     Disk { prune: plan.disk.prune, bytes: plan.disk.bytes, ..Disk::default() }
 }
 
@@ -223,19 +130,6 @@ pub(super) fn squeeze(plan: &mut Plan, range: Range<usize>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::swarm;
-
-    #[test]
-    fn a_plan_with_fewer_replicas_speaks_of_those_only() {
-        let mut tried = 0;
-        for plan in (0..200).map(swarm::plan).filter(|plan| plan.n > 4) {
-            for smaller in fewer_replicas(&plan, 4) {
-                assert_eq!((smaller.n, smaller.validate()), (4, Ok(())), "seed {}", plan.seed);
-                tried += 1;
-            }
-        }
-        assert!(tried > 40, "only {tried} plans");
-    }
 
     #[test]
     fn time_is_taken_out_between_the_steps_that_are_named() {
