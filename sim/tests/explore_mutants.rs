@@ -9,7 +9,7 @@ use cretoai_sim::explore::{Bounds, Found, Orders, explore};
 /// What the exploration finds with a rule broken. Each bound is the smallest that shows it.
 fn find(mutant: Mutant, byzantine: u16, views: u64, restarts: u32) -> Option<Found> {
     let byzantine = ReplicaId(byzantine);
-    let bounds = Bounds { byzantine, views, slots: 1, restarts, orders: Orders::Reduced, states: 100_000 };
+    let bounds = Bounds { byzantine, views, slots: 1, restarts, orders: Orders::Reduced, states: 400_000 };
     switch(Some(mutant));
     let report = explore(bounds);
     switch(None);
