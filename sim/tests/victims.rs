@@ -72,7 +72,7 @@ impl Base {
                 return Plan { expectations: Vec::new(), ..plan };
             }
         };
-        let mut plan = strategy.plan(seed);
+        let mut plan = strategy.plan_to_change(seed);
         plan.faults.retain(|at| !matches!(at.fault, Fault::FlipState { .. }));
         if *self == Self::Quiet {
             (plan.faults, plan.triggers, plan.rules) = (Vec::new(), Vec::new(), Vec::new());
