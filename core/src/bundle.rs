@@ -120,4 +120,13 @@ mod tests {
         assert_eq!(bundle.decided.len(), 2);
         assert!(world.chain.committee.weak_quorum() <= u16::try_from(bundle.evidence.len()).expect("a few"));
     }
+
+    #[test]
+    fn a_file_is_too_long_from_one_byte_beyond_its_limit_on() {
+        let length = MAX_BUNDLE + 1;
+        let mut bytes = vec![0; length];
+        assert_eq!(Bundle::decode(&bytes), Err(DecodeError::TooLong { length, limit: MAX_BUNDLE }));
+        bytes.pop();
+        assert!(!matches!(Bundle::decode(&bytes), Err(DecodeError::TooLong { .. })));
+    }
 }

@@ -176,4 +176,35 @@ mod tests {
         assert!(decode(MAX_CERTIFICATES + 1, 1).is_err());
         assert!(decode(1, usize::from(MAX_REPLICAS) + 1).is_err());
     }
+
+    // Rule M11.
+    #[test]
+    fn signers_are_members_ascending_and_each_once() {
+        let committee = World::new(7).chain.committee;
+        let set = |ids: &[u16]| distinct_members(committee, ids.iter().map(|id| ReplicaId(*id)));
+        assert_eq!((set(&[]), set(&[0, 2, 6])), (Some(0), Some(0b100_0101)));
+        for wrong in [&[2, 2][..], &[0, 2, 0], &[2, 1], &[0, 1, 2, 1], &[7], &[0, 7], &[128]] {
+            assert_eq!(set(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_sound_only_if_a_quorum_says_what_it_says() {
+        let world = World::new(4);
+        let committee = world.chain.committee;
+        let good = world.certificate(Phase::Commit, claim(5, 1, 1));
+        assert!(good.is_sound(committee));
+        let with = |vote: Signed<Vote>| {
+            let votes = [&good.votes()[..2], &[vote]].concat();
+            Certificate::from_votes(Phase::Commit, claim(5, 1, 1), votes).is_sound(committee)
+        };
+        assert!(with(world.vote(3, Phase::Commit, 1, &[(4, 9), (5, 1)])), "among others");
+        assert!(!with(world.vote(3, Phase::Prepare, 1, &[(5, 1)])), "the other phase");
+        assert!(!with(world.vote(3, Phase::Commit, 2, &[(5, 1)])), "another view");
+        assert!(!with(world.vote(3, Phase::Commit, 1, &[(5, 2)])), "another batch");
+        assert!(!with(world.vote(3, Phase::Commit, 1, &[(6, 1)])), "another slot");
+        assert!(!with(good.votes()[1].clone()), "the same again");
+        let few = Certificate::from_votes(Phase::Commit, claim(5, 1, 1), good.votes()[..2].to_vec());
+        assert!(!few.is_sound(committee));
+    }
 }

@@ -151,4 +151,34 @@ mod tests {
         assert_eq!(committee.primary(View(0)), ReplicaId(0));
         assert_eq!(committee.primary(View(7)), ReplicaId(3));
     }
+
+    // Rules A1 and A2: the formula itself, and who reaches it.
+    #[test]
+    fn a_set_is_a_quorum_from_its_size_on_and_not_one_below() {
+        for n in 1..=MAX_REPLICAS {
+            let committee = Committee::intolerant(n).unwrap();
+            let (quorum, weak) = ((n + committee.f() + 2) / 2, committee.f() + 1);
+            assert_eq!((committee.n(), committee.f()), (n, (n - 1) / 3));
+            assert_eq!((committee.quorum(), committee.weak_quorum()), (quorum, weak), "n = {n}");
+            // Members from the top, so that the last of 128 is among them.
+            let of = |size: u16| committee.members().rev().take(size.into()).fold(0, |set, id| set | singleton(id));
+            assert_eq!([quorum - 1, quorum, n].map(|size| committee.is_quorum(of(size))), [false, true, true]);
+            assert_eq!([weak - 1, weak, n].map(|size| committee.is_weak_quorum(of(size))), [false, true, true]);
+            assert_eq!([n - 1, n].map(|id| committee.contains(ReplicaId(id))), [true, false]);
+        }
+    }
+
+    #[test]
+    fn four_replicas_are_the_least_and_128_the_most() {
+        assert!(Committee::new(4).is_ok() && Committee::new(128).is_ok());
+        assert!(Committee::intolerant(1).is_ok() && Committee::intolerant(128).is_ok());
+        assert_eq!(Committee::intolerant(0), Err(CommitteeError::OutOfRange(0)));
+        assert_eq!(Committee::intolerant(129), Err(CommitteeError::OutOfRange(129)));
+    }
+
+    #[test]
+    #[should_panic(expected = "is in no committee")]
+    fn nobody_outside_every_committee_is_in_a_set() {
+        let _ = singleton(ReplicaId(MAX_REPLICAS));
+    }
 }

@@ -280,3 +280,110 @@ impl Config {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A field, how to set it, values within its limits and values outside of them.
+    type Field<T> = (&'static str, fn(&mut T, u64), &'static [u64], &'static [u64]);
+
+    fn genesis(n: usize) -> Genesis {
+        Genesis::new("test", Scheme::Ed25519, vec![vec![1]; n])
+    }
+
+    /// The field that a genesis with a change is refused for, if it is.
+    fn refused(change: impl Fn(&mut Genesis)) -> Option<&'static str> {
+        let mut genesis = genesis(4);
+        change(&mut genesis);
+        match Chain::new(genesis, false) {
+            Ok(_) => None,
+            Err(ConfigError::OutOfRange { field, .. }) => Some(field),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn a_genesis_is_refused_exactly_outside_its_limits() {
+        let window = |k, l| {
+            refused(move |genesis| (genesis.checkpoint_interval, genesis.window) = (k, l))
+                .map(|field| field.trim_start_matches("genesis."))
+        };
+        let (interval, wide) = (Some("checkpoint_interval"), Some("window"));
+        assert_eq!([window(0, 64), window(1, 2), window(32, 64), window(33, 66)], [interval, None, None, interval]);
+        assert_eq!(
+            [window(8, 8), window(8, 16), window(8, 20), window(8, 64), window(8, 72)],
+            [wide, None, wide, None, wide]
+        );
+        let limits: [Field<Limits>; 4] = [
+            ("genesis.limits.open_vertices", |limits, value| limits.open_vertices = value, &[1, 64], &[0, 65]),
+            (
+                "genesis.limits.vertex_bytes",
+                |limits, value| limits.vertex_bytes = value,
+                &[1024 + 64 * 4, 1 << 21],
+                &[1024 + 64 * 4 - 1, (1 << 21) + 1],
+            ),
+            ("genesis.limits.seen_requests", |limits, value| limits.seen_requests = value, &[4], &[3]),
+            ("genesis.limits.lifetime", |limits, value| limits.lifetime = Duration(value), &[1], &[0]),
+        ];
+        for (field, set, fine, wrong) in limits {
+            let refused = |value: &u64| refused(|genesis| set(&mut genesis.limits, *value));
+            assert!(fine.iter().all(|value| refused(value).is_none()), "{field}");
+            assert!(wrong.iter().all(|value| refused(value) == Some(field)), "{field}");
+        }
+    }
+
+    #[test]
+    fn every_default_is_valid_and_large_committees_have_the_smaller_window() {
+        for n in [4, 31, 32, 128] {
+            let chain = Chain::new(genesis(n), false).unwrap();
+            let (interval, window) = if n <= 31 { (32, 64) } else { (16, 32) };
+            assert_eq!((chain.checkpoint_interval(), chain.window()), (interval, window), "n = {n}");
+            assert_eq!(chain.max_batch(), (8 * n).min(1024));
+        }
+        assert_eq!(
+            Chain::new(genesis(3), false).unwrap_err(),
+            ConfigError::Committee(CommitteeError::NotFaultTolerant(3))
+        );
+        assert_eq!(Chain::new(genesis(3), true).unwrap().committee.n(), 3);
+        let all = [Scheme::Simulated, Scheme::Ed25519, Scheme::MlDsa87].map(Scheme::signature_bytes);
+        assert_eq!(all, [16, 64, 4627]);
+    }
+
+    #[test]
+    fn a_configuration_is_refused_exactly_outside_its_limits() {
+        let chain = Chain::new(genesis(4), false).unwrap();
+        let fields: [Field<Config>; 7] = [
+            ("id", |config, value| config.id = ReplicaId(u16::try_from(value).unwrap()), &[0, 3], &[4]),
+            ("pipeline", |config, value| config.pipeline = value, &[1, 64], &[0, 65]),
+            ("timeouts.base", |config, value| config.timeouts.base = Duration(value), &[251, 6400], &[0]),
+            ("timeouts.max", |config, value| config.timeouts.max = Duration(value), &[1000, 1001], &[999]),
+            ("timeouts.status", |config, value| config.timeouts.status = Duration(value), &[1, 999], &[0, 1000]),
+            ("timeouts.retransmit", |config, value| config.timeouts.retransmit = Duration(value), &[1], &[0]),
+            ("queued_requests", |config, value| config.queued_requests = usize::try_from(value).unwrap(), &[1], &[0]),
+        ];
+        for (name, set, fine, wrong) in fields {
+            let refused = |value: &u64| {
+                let mut config = Config::new(ReplicaId(1), &chain, Timeouts::from_base(Duration(1000)));
+                config.timeouts.max = Duration(6400);
+                set(&mut config, *value);
+                match config.validate(&chain) {
+                    Err(ConfigError::OutOfRange { field, .. }) => Some(field),
+                    Err(error) => panic!("{error}"),
+                    Ok(()) => None,
+                }
+            };
+            assert!(fine.iter().all(|value| refused(value).is_none()), "{name}");
+            assert!(wrong.iter().all(|value| refused(value) == Some(name)), "{name}");
+        }
+    }
+
+    // Rule T16.
+    #[test]
+    fn timeouts_follow_from_the_base() {
+        let timeouts = Timeouts::from_base(Duration(80));
+        let quarter = Duration(20);
+        assert_eq!((timeouts.max, timeouts.message_delay), (Duration(5120), Duration(40)));
+        assert_eq!((timeouts.status, timeouts.retransmit, timeouts.precision), (quarter, quarter, quarter));
+    }
+}

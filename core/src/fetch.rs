@@ -282,4 +282,115 @@ mod tests {
         assert_eq!(asked, [1, 2, 3].map(ReplicaId));
         assert!(table.is_empty());
     }
+
+    fn item(slot: usize) -> FetchItem {
+        FetchItem::Manifest(Slot(slot as u64))
+    }
+
+    fn table() -> FetchTable {
+        FetchTable::new(ReplicaId(0), 4, Duration(10))
+    }
+
+    #[test]
+    fn what_is_needed_has_room_that_what_may_not_exist_cannot_take() {
+        let mut table = table();
+        for slot in 0..=MAX_UNCERTAIN {
+            table.want(item(slot), ReplicaId(1), Until::AllAsked, Instant(0));
+        }
+        assert_eq!((table.len(), MAX_UNCERTAIN), (1024, 1024));
+        assert!(!table.has_room_again(), "what may not exist is not missed");
+        for slot in 0..=MAX_WANTED {
+            assert_eq!(table.wants(&item(slot)), slot < MAX_UNCERTAIN);
+            table.want(item(slot), ReplicaId(1), Until::Found, Instant(0));
+        }
+        assert_eq!(table.len(), 4096);
+        assert!(!table.wants(&item(MAX_WANTED)) && !table.has_room_again());
+        table.retain(|wanted| *wanted < item(2048));
+        assert!(!table.has_room_again(), "not before half of it is free");
+        assert!(table.take(&item(0)) && !table.take(&item(0)));
+        assert!(table.has_room_again());
+        assert!(!table.has_room_again(), "told once");
+    }
+
+    #[test]
+    fn nothing_is_asked_of_oneself_or_in_a_committee_of_one() {
+        let mut table = FetchTable::new(ReplicaId(3), 4, Duration(1));
+        table.want(item(1), ReplicaId(3), Until::Found, Instant(0));
+        let turns: Vec<_> = (0..4).flat_map(|now| table.due(Instant(now)).into_keys()).collect();
+        assert_eq!(turns, [0, 1, 2, 0].map(ReplicaId));
+        let mut alone = FetchTable::new(ReplicaId(0), 1, Duration(1));
+        alone.want(item(1), ReplicaId(0), Until::Found, Instant(0));
+        assert!(alone.is_empty());
+    }
+
+    #[test]
+    fn an_item_is_asked_for_again_after_a_while_and_not_earlier() {
+        let mut table = table();
+        assert_eq!(table.deadline(), None);
+        table.want(item(1), ReplicaId(1), Until::Found, Instant(5));
+        table.want(item(2), ReplicaId(2), Until::Found, Instant(3));
+        table.want(item(2), ReplicaId(1), Until::Found, Instant(9));
+        assert_eq!(table.deadline(), Some(Instant(3)));
+        assert_eq!(table.due(Instant(4)), BTreeMap::from([(ReplicaId(2), vec![item(2)])]));
+        assert_eq!(table.deadline(), Some(Instant(5)));
+        assert_eq!(table.due(Instant(5)), BTreeMap::from([(ReplicaId(1), vec![item(1)])]));
+        assert_eq!(table.deadline(), Some(Instant(14)));
+        assert!(table.due(Instant(13)).is_empty());
+        let both = [(ReplicaId(2), vec![item(1)]), (ReplicaId(3), vec![item(2)])];
+        assert_eq!(table.due(Instant(15)), BTreeMap::from(both), "each of the next one");
+        assert!(table.items().eq(&[item(1), item(2)]));
+    }
+
+    #[test]
+    fn a_fetch_names_at_most_64_items_and_the_rest_is_still_due() {
+        let mut table = table();
+        for slot in 0..MAX_FETCH + 1 {
+            table.want(item(slot), ReplicaId(1), Until::Found, Instant(0));
+        }
+        assert_eq!(table.due(Instant(0))[&ReplicaId(1)].len(), MAX_FETCH);
+        assert_eq!(table.deadline(), Some(Instant(0)));
+        assert_eq!(table.due(Instant(0)), BTreeMap::from([(ReplicaId(1), vec![item(MAX_FETCH)])]));
+    }
+
+    #[test]
+    fn only_what_may_not_exist_is_given_up_and_what_is_found_needed_is_not() {
+        let mut table = table();
+        for (slot, until) in [(1, Until::Found), (2, Until::AllAsked), (3, Until::AllAsked), (4, Until::Found)] {
+            table.want(item(slot), ReplicaId(1), until, Instant(0));
+        }
+        table.want(item(3), ReplicaId(1), Until::Found, Instant(0));
+        table.want(item(1), ReplicaId(1), Until::AllAsked, Instant(0));
+        (0..=4).for_each(|slot| table.give_up(&item(slot)));
+        assert!(table.items().eq(&[item(1), item(3), item(4)]));
+        table.want(item(5), ReplicaId(1), Until::AllAsked, Instant(0));
+        table.retain_needed(|wanted| *wanted == item(4));
+        assert!(table.items().eq(&[item(4), item(5)]), "what may not exist goes when all were asked");
+        assert!(!table.has_chunks());
+        table.want(FetchItem::Chunk(Slot(4), Default::default()), ReplicaId(1), Until::Found, Instant(0));
+        assert!(table.has_chunks());
+    }
+
+    // Rule X15.
+    #[test]
+    fn a_link_is_worse_by_what_it_leaves_unanswered_and_better_by_an_answer() {
+        let mut table = table();
+        table.want(item(1), ReplicaId(1), Until::Found, Instant(0));
+        assert!(table.take(&item(1)), "never asked of anybody");
+        assert!(table.links.iter().all(|link| link.score == 1000));
+        table.want(item(1), ReplicaId(1), Until::Found, Instant(0));
+        asked(&mut table, 0..1);
+        assert_eq!(table.links[1].score, 1000, "it may still answer");
+        asked(&mut table, 10..11);
+        assert_eq!(table.links[1].score, 900);
+        table.want(item(2), ReplicaId(1), Until::Found, Instant(11));
+        asked(&mut table, 11..12);
+        table.take(&item(2));
+        assert_eq!([1, 2].map(|peer: usize| table.links[peer].score), [950, 1000]);
+        table.take(&item(1));
+        assert_eq!(table.links[2].score, 1000, "it does not rise above the first");
+        let mut link = Link { score: Link::DISLIKED, passed: false };
+        assert!(!link.passes(), "500 thousandths are enough");
+        link.score -= 1;
+        assert_eq!([(); 3].map(|()| link.passes()), [true, false, true]);
+    }
 }

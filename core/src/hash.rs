@@ -219,3 +219,77 @@ pub fn merkle_climb(leaf: Digest, mut index: usize, path: &[Option<Digest>]) -> 
         parent
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaves(count: usize) -> Vec<Digest> {
+        (0..count).map(|leaf| hash(Domain::Executed, &leaf.to_be_bytes())).collect()
+    }
+
+    /// The definition: an odd node moves up unchanged.
+    fn root(leaves: &[Digest]) -> Digest {
+        match leaves {
+            [] => Digest::default(),
+            [only] => *only,
+            _ => {
+                let half = leaves.len().next_power_of_two() / 2;
+                hash_pair(Domain::Node, root(&leaves[..half]), root(&leaves[half..]))
+            }
+        }
+    }
+
+    #[test]
+    fn a_leaf_leads_to_the_root_from_its_own_place_and_from_no_other() {
+        for count in 0..20 {
+            let leaves = leaves(count);
+            assert_eq!(merkle_root(&leaves), root(&leaves), "{count} leaves");
+            for at in 0..count {
+                let path = merkle_path(&leaves, at);
+                assert_eq!(merkle_climb(leaves[at], at, &path), root(&leaves), "leaf {at} of {count}");
+                if count > 1 {
+                    assert_ne!(merkle_climb(leaves[(at + 1) % count], at, &path), root(&leaves));
+                }
+                if at ^ 1 < count {
+                    assert_ne!(merkle_climb(leaves[at], at ^ 1, &path), root(&leaves));
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "leaf 3 of 3")]
+    fn there_is_no_path_from_a_leaf_that_is_not_there() {
+        let _ = merkle_path(&leaves(3), 3);
+    }
+
+    // Rule M2.
+    #[test]
+    fn each_use_has_hashes_of_its_own_and_pieces_make_no_difference() {
+        let numbers = [1_u64.to_be_bytes(), 2_u64.to_be_bytes()].concat();
+        let mut hasher = Hasher::new(Domain::Order);
+        hasher.number(1).update(&numbers[8..]);
+        assert_eq!(hasher.digest(), hash(Domain::Order, &numbers));
+        assert_ne!(hasher.digest(), hash(Domain::State, &numbers));
+        let [left, right] = [Digest([1; 32]), Digest([2; 32])];
+        assert_eq!(hash_pair(Domain::Node, left, right), hash(Domain::Node, &[left.0, right.0].concat()));
+    }
+
+    #[test]
+    fn digests_are_ordered_by_their_bytes() {
+        let mut all = leaves(20);
+        for at in [0, 7, 8, 31] {
+            let mut close = Digest([0x7f; 32]);
+            close.0[at] = 0x80;
+            all.push(close);
+        }
+        for one in &all {
+            for other in &all {
+                assert_eq!(one.cmp(other), one.0.cmp(&other.0));
+                assert_eq!(one.partial_cmp(other), one.0.partial_cmp(&other.0));
+            }
+        }
+        assert_eq!(Digest([1; 32]).short(), 0x0101_0101_0101_0101);
+    }
+}

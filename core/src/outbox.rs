@@ -201,3 +201,113 @@ impl Outbox {
         self.evidence.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::testing::World;
+    use crate::vote::Phase;
+
+    /// A gated message and one that is not, told apart by their kinds.
+    fn gated() -> Message {
+        Message::StableCheckpoint(Arc::new(World::new(4).checkpoint_certificate(4, 1)))
+    }
+
+    fn free() -> Message {
+        Message::Fetch(Arc::new(Vec::new()))
+    }
+
+    fn record(slot: u64) -> Record {
+        Record::StateInstalled(Slot(slot))
+    }
+
+    fn sent(outbox: &mut Outbox) -> Vec<&'static str> {
+        std::iter::from_fn(|| outbox.next_send()).map(|envelope| envelope.message.kind()).collect()
+    }
+
+    fn evidence() -> Arc<Evidence> {
+        let world = World::new(4);
+        let votes = [1, 2].map(|batch| world.vote(1, Phase::Prepare, 0, &[(3, batch)]));
+        Arc::new(Evidence::from_votes(&votes[0], &votes[1]).expect("two batches"))
+    }
+
+    // Rule G1.
+    #[test]
+    fn nothing_leaves_before_every_record_appended_before_it_is_durable() {
+        let mut outbox = Outbox::default();
+        for slot in 1..=2 {
+            outbox.persist(record(slot));
+            outbox.send(Target::All, gated());
+            outbox.task(Task::DropSnapshots(vec![Slot(slot)]));
+        }
+        outbox.send(Target::All, free());
+        let lsns: Vec<Lsn> = outbox.take_records().map(|(lsn, _)| lsn).collect();
+        assert_eq!(lsns, [Lsn(1), Lsn(2)]);
+        assert_eq!(sent(&mut outbox), ["FETCH"], "what holds no signature waits for nothing");
+        assert!(outbox.next_task().is_none() && !outbox.is_durable());
+        outbox.mark_durable(Lsn(1));
+        assert_eq!(sent(&mut outbox), ["STABLE-CHECKPOINT"]);
+        assert!(matches!(outbox.next_task(), Some(Task::DropSnapshots(slots)) if slots == [Slot(1)]));
+        assert!(outbox.next_task().is_none() && !outbox.is_durable());
+        outbox.mark_durable(Lsn(2));
+        assert_eq!(sent(&mut outbox), ["STABLE-CHECKPOINT"]);
+        assert!(outbox.next_task().is_some() && outbox.is_durable() && outbox.is_empty());
+    }
+
+    #[test]
+    fn records_are_numbered_on_from_the_end_of_the_log_and_given_out_once() {
+        let mut outbox = Outbox::resume_at(Lsn(7));
+        assert!(outbox.is_durable() && !outbox.has_records());
+        assert_eq!(outbox.appended(), Lsn(7));
+        outbox.persist(record(1));
+        assert!(outbox.has_records());
+        outbox.persist(record(2));
+        assert_eq!(outbox.appended(), Lsn(9));
+        assert_eq!(outbox.take_records().collect::<Vec<_>>(), [(Lsn(8), record(1)), (Lsn(9), record(2))]);
+        assert_eq!(outbox.take_records().next(), None);
+        outbox.persist(record(3));
+        assert_eq!(outbox.take_records().collect::<Vec<_>>(), [(Lsn(10), record(3))]);
+    }
+
+    #[test]
+    fn an_outbox_is_empty_only_without_anything_of_any_kind() {
+        let fill: [fn(&mut Outbox); 5] = [
+            |outbox| outbox.persist(record(1)),
+            |outbox| outbox.send(Target::All, gated()),
+            |outbox| outbox.send(Target::All, free()),
+            |outbox| outbox.task(Task::DropSnapshots(Vec::new())),
+            |outbox| outbox.report(evidence()),
+        ];
+        assert!(Outbox::default().is_empty());
+        for (kind, fill) in fill.into_iter().enumerate() {
+            let mut outbox = Outbox::default();
+            fill(&mut outbox);
+            assert!(!outbox.is_empty(), "kind {kind}");
+        }
+    }
+
+    #[test]
+    fn evidence_is_shown_once_and_waits_for_nothing() {
+        let mut outbox = Outbox::default();
+        outbox.persist(record(1));
+        outbox.report(evidence());
+        assert_eq!(outbox.next_evidence(), Some(evidence()));
+        assert_eq!(outbox.next_evidence(), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "durability went backwards")]
+    fn durability_does_not_go_backwards() {
+        let mut outbox = Outbox::resume_at(Lsn(7));
+        outbox.mark_durable(Lsn(7));
+        outbox.mark_durable(Lsn(6));
+    }
+
+    #[test]
+    #[should_panic(expected = "durable past what was written")]
+    fn what_was_not_taken_is_not_durable() {
+        let mut outbox = Outbox::default();
+        outbox.persist(record(1));
+        outbox.mark_durable(Lsn(1));
+    }
+}

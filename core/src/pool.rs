@@ -1,5 +1,8 @@
 //! Vertices that are held, and which of them this replica waits to see executed (`docs/protocol.md` D10, D13).
 
+#[cfg(test)]
+mod tests;
+
 use crate::ledger::{Frontier, RefState, Verdict};
 use crate::mutant::Mutant;
 use crate::time::{Duration, Instant};
@@ -57,7 +60,7 @@ pub struct Pool {
     held: BTreeMap<VertexId, Held>,
     /// Vertices without a last verdict by author, ascending by height.
     open: Vec<Vec<Open>>,
-    /// Authors that were seen to fork their chain.
+    /// Authors with two open vertices that follow the same one, now or once.
     forked: Vec<bool>,
     /// With how long timers had been held back when each became pending.
     pending: BTreeMap<PendingKey, Duration>,
@@ -204,13 +207,13 @@ impl Pool {
         let at = open.partition_point(|other| *other < this);
         open.insert(at, this);
         self.refresh_author(author, at, frontier, now);
-        self.evict(author)
+        self.evict(author, frontier, now)
     }
 
     /// Keeps an author within its quota: what nobody listed and cannot be pending goes first, then the highest. The own
     /// vertices stay: after a restart from an old snapshot there may be many, and the newest are what nobody else need
-    /// hold (D10).
-    fn evict(&mut self, author: ReplicaId) -> Option<Arc<SignedVertex>> {
+    /// hold (D10). What stood on a vertex that goes waits for it again (D13).
+    fn evict(&mut self, author: ReplicaId, frontier: &Frontier, now: Now) -> Option<Arc<SignedVertex>> {
         if author == self.me || Mutant::NoQuota.is_on() || self.open[author.index()].len() <= self.quota {
             return None; // listed or not
         }
@@ -224,14 +227,15 @@ impl Pool {
         };
         let victim = highest(true).or_else(|| highest(false))?;
         self.remove(&victim.id());
+        self.refresh_author(author, 0, frontier, now);
         Some(victim)
     }
 
     /// After slots were forgotten, their vertices count against their authors' quotas again.
-    fn enforce_quotas(&mut self) {
+    fn enforce_quotas(&mut self, frontier: &Frontier, now: Now) {
         for author in 0..self.open.len() {
             let author = ReplicaId(u16::try_from(author).expect("at most 128"));
-            while self.evict(author).is_some() {}
+            while self.evict(author, frontier, now).is_some() {}
         }
     }
 
@@ -328,11 +332,13 @@ impl Pool {
                 self.open[held.vertex.author().index()].push(Open::new(&held.vertex));
             }
         }
-        for author in &mut self.open {
-            author.sort_unstable();
+        for (open, forked) in self.open.iter_mut().zip(&mut self.forked) {
+            open.sort_unstable();
+            let prevs: BTreeSet<VertexId> = open.iter().map(|vertex| vertex.prev).collect();
+            *forked = prevs.len() < open.len();
         }
         self.refresh(frontier, now);
-        self.enforce_quotas();
+        self.enforce_quotas(frontier, now);
     }
 
     /// A slot of the ring lists the vertex: its body is kept as long as the slot.
@@ -381,7 +387,7 @@ impl Pool {
     }
 
     /// Forgets what is settled, or can never be final, and listed by no slot above `floor`.
-    pub fn collect(&mut self, floor: Slot, frontier: &Frontier) {
+    pub fn collect(&mut self, floor: Slot, frontier: &Frontier, now: Now) {
         let dead = |held: &Held| {
             let last = frontier.last_of(held.vertex.author());
             held.vertex.body.prev != last && held.vertex.body.prev.height <= last.height
@@ -392,7 +398,7 @@ impl Pool {
         for held in self.held.values_mut().filter(|held| held.listed <= floor) {
             held.listed = Slot(0);
         }
-        self.enforce_quotas();
+        self.enforce_quotas(frontier, now);
     }
 
     /// All vertices held, ascending by id.

@@ -105,3 +105,26 @@ impl fmt::Display for Duration {
         fmt::Debug::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_counted_in_nanoseconds() {
+        assert_eq!(Duration::from_secs(3), Duration(3_000_000_000));
+        assert_eq!(Duration::from_millis(3), Duration(3_000_000));
+        assert_eq!(Duration::from_micros(3), Duration(3_000));
+        assert_eq!((Duration(7).times(3), Duration(7).over(2)), (Duration(21), Duration(3)));
+    }
+
+    #[test]
+    fn time_stops_at_its_ends() {
+        let (first, last) = (Instant::GENESIS, Instant(u64::MAX));
+        assert_eq!((Instant(5) + Duration(3), last + Duration(1)), (Instant(8), last));
+        assert_eq!((Instant(5) - Duration(3), first - Duration(1)), (Instant(2), first));
+        assert_eq!((Instant(5).since(Instant(3)), first.since(last)), (Duration(2), Duration::ZERO));
+        assert_eq!((Duration(5) + Duration(3), Duration(u64::MAX) + Duration(1)), (Duration(8), Duration(u64::MAX)));
+        assert_eq!(Duration(u64::MAX).times(2), Duration(u64::MAX));
+    }
+}

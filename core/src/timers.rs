@@ -150,3 +150,107 @@ impl Timers {
         if installed { self.due(running) } else { Some(running.at + self.timeout()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: Duration = Duration(100);
+
+    /// Timers with `T0` = 100 and `T_max` = 400, started at 1000.
+    fn timers() -> Timers {
+        Timers::new(Timeouts { max: Duration(400), ..Timeouts::from_base(BASE) }, Instant(1000))
+    }
+
+    fn due(timers: &Timers, since: u64) -> Option<u64> {
+        timers.request_due(Instant(since), Duration::ZERO).map(|due| due.0)
+    }
+
+    // Rules T2 and T3.
+    #[test]
+    fn the_timeout_doubles_up_to_its_maximum_and_the_exponent_stops_there() {
+        let mut timers = timers();
+        let seen = [(); 5].map(|()| {
+            let now = (timers.back_off(), timers.timeout().0);
+            timers.double();
+            now
+        });
+        assert_eq!(seen, [(0, 100), (1, 200), (2, 400), (2, 400), (2, 400)]);
+        let huge = Timeouts { max: Duration(u64::MAX), ..Timeouts::from_base(Duration(1)) };
+        assert_eq!(Timers::new(huge, Instant(0)).timeout_at(64), Duration(u64::MAX), "no shift is too far");
+        assert_eq!(Timers::new(huge, Instant(0)).timeout_at(63), Duration(1 << 63));
+    }
+
+    // Rule T4.
+    #[test]
+    fn the_timeout_is_halved_only_where_half_of_the_half_was_enough() {
+        let mut timers = timers();
+        timers.decay(Duration::ZERO);
+        assert_eq!(timers.back_off(), 0, "there is nothing to halve");
+        timers.double();
+        timers.double();
+        timers.decay(Duration(100));
+        assert_eq!(timers.back_off(), 2, "T0 * 2 / 2 was just reached");
+        timers.decay(Duration(99));
+        assert_eq!(timers.back_off(), 1);
+        timers.decay(Duration(49));
+        assert_eq!(timers.back_off(), 0);
+    }
+
+    // Rule T6.
+    #[test]
+    fn a_request_is_due_a_timeout_after_it_became_pending_or_the_view_began() {
+        let mut timers = timers();
+        assert_eq!([900, 1000, 1001].map(|since| due(&timers, since)), [Some(1100), Some(1100), Some(1101)]);
+        assert_eq!([999, 1001].map(|since| timers.since_view(Instant(since))), [Instant(1000), Instant(1001)]);
+        timers.enter_view(Instant(1500));
+        assert_eq!([1400, 1600].map(|since| due(&timers, since)), [Some(1600), Some(1700)]);
+    }
+
+    // Rule T7.
+    #[test]
+    fn waiting_for_oneself_holds_a_request_back_by_at_most_a_timeout() {
+        let mut timers = timers();
+        timers.hold(true, Instant(1010));
+        timers.hold(true, Instant(1020));
+        assert_eq!(timers.held_back(Instant(1030)), Duration(20), "since it began");
+        assert_eq!(due(&timers, 1000), None, "nothing fires meanwhile");
+        timers.hold(false, Instant(1040));
+        timers.hold(false, Instant(1090));
+        assert_eq!(timers.held_back(Instant(1099)), Duration(30));
+        assert_eq!(due(&timers, 1000), Some(1130));
+        let later = timers.request_due(Instant(1050), Duration(30));
+        assert_eq!(later, Some(Instant(1150)), "what became pending afterwards was not held back");
+        timers.hold(true, Instant(1100));
+        timers.hold(false, Instant(1300));
+        assert_eq!(timers.held_back(Instant(1300)), Duration(230), "both times together");
+        assert_eq!(due(&timers, 1000), Some(1200), "once the timeout, and no more");
+        timers.enter_view(Instant(1300));
+        assert_eq!(due(&timers, 1000), Some(1400), "a new view begins without a pause");
+    }
+
+    // Rule T8.
+    #[test]
+    fn the_view_change_has_a_timeout_that_nothing_holds_back_before_the_new_view() {
+        let mut timers = timers();
+        assert_eq!((timers.view_change_due(false), timers.is_changing_view()), (None, false));
+        timers.start_view_change(Instant(1010));
+        timers.start_view_change(Instant(1020));
+        assert!(timers.is_changing_view());
+        timers.hold(true, Instant(1030));
+        assert_eq!(timers.view_change_due(false), Some(Instant(1110)), "from its first start");
+        assert_eq!(timers.view_change_due(true), None, "in the new view it is held back");
+        timers.enter_view(Instant(1040));
+        timers.hold(false, Instant(1045));
+        assert_eq!(timers.view_change_due(true), Some(Instant(1115)), "by what came after the installation");
+        timers.stop_view_change(Instant(1060));
+        assert_eq!((timers.view_change_due(true), timers.is_changing_view()), (None, false));
+        assert_eq!(due(&timers, 1000), Some(1160), "requests are given a whole timeout again");
+        timers.stop_view_change(Instant(1080));
+        assert_eq!(due(&timers, 1000), Some(1160), "it stops once");
+        timers.start_view_change(Instant(1200));
+        timers.leave_view();
+        assert_eq!((timers.view_change_due(false), timers.is_changing_view()), (None, false));
+        assert_eq!(due(&timers, 1000), Some(1160), "a new target is no new view");
+    }
+}

@@ -151,3 +151,42 @@ impl<'de> Deserialize<'de> for Entries {
         deserializer.deserialize_seq(EntriesVisitor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::testing::digest;
+
+    // Rule M7.
+    #[test]
+    fn a_vote_covers_up_to_64_ascending_slots_within_a_window() {
+        let canonical = |slots: &[u64], window| {
+            let entries: Vec<_> = slots.iter().map(|slot| (Slot(*slot), digest(1))).collect();
+            Vote { phase: Phase::Prepare, view: View(0), entries: Entries::new(&entries) }.is_canonical(window)
+        };
+        assert!(canonical(&[1], 8) && !canonical(&[0], 8) && !canonical(&[], 8));
+        assert!(canonical(&[1, 3, 8], 8) && !canonical(&[1, 3, 9], 8));
+        assert!(!canonical(&[0, 1], 8) && !canonical(&[2, 2], 8) && !canonical(&[1, 3, 2, 4], 8));
+        assert!(canonical(&(1..=64).collect::<Vec<_>>(), 100) && !canonical(&(1..=65).collect::<Vec<_>>(), 100));
+    }
+
+    #[test]
+    fn entries_are_counted_found_and_come_back_from_their_bytes() {
+        for count in [0_u8, 1, 2, 64] {
+            let list: Vec<_> = (1..=count).map(|at| (Slot(at.into()), digest(at))).collect();
+            let entries = Entries::new(&list);
+            assert_eq!(entries.len(), usize::from(count));
+            assert_eq!(entries.is_empty(), count == 0);
+            assert!(entries.iter().eq(list.iter().copied()));
+            let bytes = postcard::to_stdvec(&entries).unwrap();
+            assert_eq!(postcard::from_bytes::<Entries>(&bytes), Ok(entries.clone()));
+            let vote = Vote { phase: Phase::Commit, view: View(0), entries };
+            for at in [0_u8, 1, 2, 64, 65] {
+                let said = (1..=count).contains(&at).then(|| digest(at));
+                assert_eq!(vote.digest_for(Slot(at.into())), said, "slot {at} of {count}");
+            }
+        }
+        let many = vec![(Slot(1), digest(1)); MAX_VOTE_ENTRIES + 1];
+        assert!(postcard::from_bytes::<Entries>(&postcard::to_stdvec(&many).unwrap()).is_err());
+    }
+}

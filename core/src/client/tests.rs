@@ -117,3 +117,17 @@ fn a_result_is_recognized_by_its_hash() {
     assert!(!accepted.is_result(b"43"));
     assert!(!Accepted::NoOp(Slot(1), NoOp::Full).is_result(b"42"));
 }
+
+#[test]
+fn a_collector_knows_its_request_and_the_longest_path_is_of_32_steps() {
+    let (world, mut collector) = collector(4);
+    assert_eq!(collector.request(), digest(3));
+    let Inclusion::Path { outcome, path, .. } = path(FULL) else { panic!("a path") };
+    let padded = |length| {
+        let path = [path.clone(), vec![None; length - path.len()]].concat();
+        Inclusion::Path { outcome, index: 3, path }
+    };
+    let signed = reply(&world, 0, 9, FULL);
+    assert_eq!(collector.offer(&signed, &padded(MAX_PATH)), Ok(None));
+    assert_eq!(collector.offer(&signed, &padded(MAX_PATH + 1)), Err(ReplyError::Root));
+}

@@ -175,7 +175,7 @@ impl Replica {
         self.checkpoints.forget(slot);
         let kept = if Mutant::BodiesDropped.is_on() { slot } else { self.oldest_kept_slot() };
         if !Mutant::GarbageKept.is_on() {
-            self.pool.collect(kept, self.ledger.frontier());
+            self.pool.collect(kept, self.ledger.frontier(), self.moment());
         }
         let floor = self.log.floor();
         self.waiting = self.waiting.split_off(&floor.next());

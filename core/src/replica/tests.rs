@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 mod accountability;
+mod holding;
 
 struct Node {
     replica: Replica,

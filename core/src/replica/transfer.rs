@@ -155,7 +155,7 @@ impl Replica {
             self.pool.reopen(slot, self.ledger.frontier(), self.moment());
         }
         let kept = self.oldest_kept_slot();
-        self.pool.collect(kept, self.ledger.frontier());
+        self.pool.collect(kept, self.ledger.frontier(), self.moment());
         self.forget_settled_requests();
         self.keep_fetches();
         self.refresh_activity();
