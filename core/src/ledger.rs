@@ -7,6 +7,8 @@ mod order;
 mod seen;
 mod segment;
 mod standing;
+#[cfg(test)]
+mod tests;
 
 pub use frontier::{Frontier, RefState, Verdict};
 pub use order::{OrderEntry, OrderRoot};

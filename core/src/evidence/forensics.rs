@@ -124,4 +124,35 @@ mod tests {
         let found = signed_two_states(&of(1, [0, 1, 2]), &of(2, [1, 2, 3]));
         assert_eq!(named(&found), [(1, EvidenceKind::E8), (2, EvidenceKind::E8)]);
     }
+
+    #[test]
+    fn only_new_views_that_had_to_keep_the_first_decision_are_to_blame() {
+        let world = World::new(4);
+        let decided = |slot, view, byte| {
+            let claim = claim(slot, view, byte);
+            let vote = Vote::one(Phase::Commit, claim.view, claim.slot, claim.digest);
+            let votes = (0..3).map(|signer| world.sign(signer, vote.clone())).collect();
+            Certificate::from_votes(Phase::Commit, claim, votes)
+        };
+        let leave = |view, stable| {
+            let bodies = [0, 1, 2].map(|id| world.view_change(id, view, stable, &[]));
+            [Arc::new(world.new_view_message(&bodies))]
+        };
+        let blamed =
+            |slot, new_views: [_; 1]| decided_twice(&decided(slot, 2, 1), &decided(slot, 4, 2), &new_views).len();
+        assert_eq!(blamed(8, leave(3, 4)), 3, "the next view");
+        assert_eq!(blamed(8, leave(4, 4)), 3, "the view of the second decision");
+        assert_eq!(blamed(8, leave(2, 4)), 0, "the view of the first decision");
+        assert_eq!(blamed(8, leave(5, 4)), 0, "after both");
+        assert_eq!(blamed(8, leave(3, 8)), 0, "the slot was stable");
+        // A NEW-VIEW that is not to blame hides no later one that is.
+        let both = |innocent: [Arc<NewViewMessage>; 1], guilty: [Arc<NewViewMessage>; 1]| {
+            decided_twice(&decided(8, 2, 1), &decided(8, 5, 2), innocent.iter().chain(&guilty)).len()
+        };
+        assert_eq!(both(leave(2, 4), leave(4, 4)), 3, "the first decision's own view");
+        assert_eq!(both(leave(3, 8), leave(4, 4)), 3, "stable at the slot");
+        // The batch must be proposed in its own slot.
+        let elsewhere = [0, 1, 2].map(|id| world.view_change(id, 3, 4, &[claim(7, 1, 1)]));
+        assert_eq!(blamed(8, [Arc::new(world.new_view_message(&elsewhere))]), 3, "the same batch in another slot");
+    }
 }

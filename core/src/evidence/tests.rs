@@ -220,3 +220,59 @@ fn the_store_keeps_four_pieces_a_replica_and_one_of_each() {
     assert_eq!(store.accused().collect::<Vec<_>>(), [ReplicaId(1), ReplicaId(2)]);
     assert_eq!(store.iter().count(), 5);
 }
+
+#[test]
+fn statements_that_do_not_conflict_or_have_no_canonical_form_convict_nobody_in_either_place() {
+    let world = world();
+    let unordered = [claim(7, 0, 1), claim(6, 0, 1)];
+    let (vote, other) = (world.vote(1, Prepare, 2, &[(6, 1)]), world.vote(1, Prepare, 2, &[(6, 2)]));
+    let formless_vote = world.vote(1, Prepare, 2, &[(7, 1), (6, 2)]);
+    let (left, formless) = (leaving(&[], &[]), leaving(&[], &unordered));
+    let checkpoint = world.checkpoint(1, 4, 1);
+    let bodies: Vec<_> = [0, 1, 2].map(|id| world.view_change(id, 1, 4, &[])).to_vec();
+    let new_view = world.sign_new_view(world.new_view(&bodies));
+    let vertex = Arc::new(world.sign_vertex(world.vertex(1, b"a")).header());
+    for (what, innocent) in [
+        ("one vote", Evidence::Votes(vote.clone(), vote.clone())),
+        ("a first vote of no form", Evidence::Votes(formless_vote.clone(), vote.clone())),
+        ("a second vote of no form", Evidence::Votes(vote.clone(), formless_vote.clone())),
+        ("one VIEW-CHANGE", Evidence::ViewChanges(Arc::clone(&left), Arc::clone(&left))),
+        ("a first VIEW-CHANGE of no form", Evidence::ViewChanges(Arc::clone(&formless), Arc::clone(&left))),
+        ("a second VIEW-CHANGE of no form", Evidence::ViewChanges(Arc::clone(&left), Arc::clone(&formless))),
+        ("a vote of no form, left out", Evidence::LeftOut(formless_vote, Arc::clone(&left))),
+        ("a vote left out by what has no form", Evidence::LeftOut(vote.clone(), formless)),
+        ("a vote owned up to", Evidence::LeftOut(vote.clone(), leaving(&[], &[claim(6, 2, 1)]))),
+        ("one CHECKPOINT", Evidence::Checkpoints(checkpoint.clone(), checkpoint)),
+        ("one vertex", Evidence::Vertices(Arc::clone(&vertex), vertex)),
+        ("a right NEW-VIEW", Evidence::NewView(new_view.clone(), bodies)),
+        ("one NEW-VIEW", Evidence::NewViews(new_view.clone(), new_view)),
+    ] {
+        assert!(!innocent.holds(&world.chain), "{what}");
+    }
+    assert!(Evidence::Votes(vote.clone(), other).holds(&world.chain));
+    assert!(Evidence::LeftOut(vote, left).holds(&world.chain));
+}
+
+#[test]
+fn one_of_two_vertices_that_names_another_author_convicts_nobody() {
+    let world = world();
+    let own = world.sign_vertex(world.vertex(2, b"a"));
+    let of_another = Signed::clone(&world.sign_vertex(world.vertex(1, b"b")));
+    let of_another = Arc::new(Signed { signer: ReplicaId(2), ..of_another });
+    assert_eq!(Evidence::from_vertices(&own, &of_another), None);
+    assert_eq!(Evidence::from_vertices(&of_another, &own), None);
+}
+
+#[test]
+fn a_piece_that_is_kept_is_found_by_what_it_accuses_of() {
+    let world = world();
+    let piece = Arc::new(Evidence::Checkpoints(world.checkpoint(1, 4, 1), world.checkpoint(1, 4, 2)));
+    let (accused, key) = (piece.accused(), piece.key());
+    let mut store = EvidenceStore::default();
+    assert!(store.wants(accused, key) && store.insert(Arc::clone(&piece)) && !store.wants(accused, key));
+    assert_eq!(store.get(&(accused, key)), Some(&piece));
+    assert_eq!(store.get(&(ReplicaId(2), key)), None);
+    assert_eq!(store.get(&(accused, (EvidenceKind::E8, View(0), 8))), None);
+    assert_eq!(store.against(accused).collect::<Vec<_>>(), [&piece]);
+    assert_eq!(store.iter().collect::<Vec<_>>(), [&piece]);
+}

@@ -1,5 +1,8 @@
 //! Which vertices are final, as far as the verdict on later ones depends on it (`docs/protocol.md` F2, F3, F4).
 
+#[cfg(test)]
+mod tests;
+
 use super::BrokenSnapshot;
 use super::segment::{self, Group, Segment};
 use crate::committee::{ReplicaSet, singleton};
@@ -211,7 +214,7 @@ impl Frontier {
         let (_, entries) = segment::parse(chunk, ENTRY).ok_or(broken)?;
         for entry in entries {
             let number =
-                |range: std::ops::Range<usize>| entry[range].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+                |range: std::ops::Range<usize>| entry[range].iter().fold(0, |sum, byte| (sum << 8) + u64::from(*byte));
             let author = ReplicaId(u16::try_from(number(8..10)).map_err(|_| broken)?);
             let (slot, height) = (Slot(number(0..8)), Height(number(10..18)));
             let mut id = Digest::default();

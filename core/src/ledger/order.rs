@@ -63,3 +63,40 @@ impl OrderRoot {
         self.leaves.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::testing::digest;
+
+    const ENTRY: OrderEntry = OrderEntry { slot: Slot(1), position: 2, id: Digest([3; 32]), verdict: Verdict::Final };
+
+    #[test]
+    fn a_leaf_covers_the_slot_the_position_the_vertex_and_the_verdict() {
+        let mut bytes = [[0; 7].as_slice(), &[1, 0, 0, 0, 2], &[3; 32], &[0]].concat();
+        assert_eq!(ENTRY.leaf(), hash(Domain::Listed, &bytes));
+        let verdicts = [Verdict::Final, Verdict::Duplicate, Verdict::Missing, Verdict::Dead, Verdict::Banned];
+        for (number, verdict) in (0..).zip(verdicts) {
+            bytes[44] = number;
+            assert_eq!(OrderEntry { verdict, ..ENTRY }.leaf(), hash(Domain::Listed, &bytes), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_root_chains_the_trees_of_all_intervals() {
+        // Rule F11, with an interval of two entries, one of none, and one of a single entry.
+        let mut order = OrderRoot::new();
+        let mut root = hash(Domain::Order, &[]);
+        assert_eq!(order.root(), root);
+        for ids in [&[1, 2][..], &[], &[3]] {
+            let entries: Vec<_> = ids.iter().map(|byte| OrderEntry { id: digest(*byte), ..ENTRY }).collect();
+            entries.iter().for_each(|entry| order.append(entry));
+            assert_eq!(order.root(), root, "it moves at checkpoints only");
+            order.roll();
+            let leaves: Vec<_> = entries.iter().map(OrderEntry::leaf).collect();
+            root = hash_pair(Domain::Order, root, merkle_root(&leaves));
+            assert_eq!(order.root(), root);
+        }
+        assert_eq!(OrderRoot::restored(root).root(), root);
+    }
+}

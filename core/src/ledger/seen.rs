@@ -1,5 +1,8 @@
 //! The seen set: requests that executed and have not expired (`docs/protocol.md` F6, F7).
 
+#[cfg(test)]
+mod tests;
+
 use super::BrokenSnapshot;
 use super::segment::{self, Group, Segment};
 use crate::config::Chain;
@@ -148,7 +151,7 @@ impl SeenSet {
             let (mut id, mut result) = (Digest::default(), Digest::default());
             id.0.copy_from_slice(&entry[..32]);
             result.0.copy_from_slice(&entry[32..64]);
-            let author = ReplicaId(u16::from(entry[64]) << 8 | u16::from(entry[65]));
+            let author = ReplicaId(u16::from_be_bytes([entry[64], entry[65]]));
             let taken = self.taken.get_mut(author.index()).ok_or(broken)?;
             *taken += 1;
             let bucket = self.bucket(second);

@@ -96,3 +96,61 @@ pub(crate) fn parse(chunk: &[u8], size: usize) -> Option<(u64, impl Iterator<Ite
     let whole = entries.len().is_multiple_of(size) && entries.len() / size <= SEGMENT_ENTRIES;
     whole.then(|| (group, entries.chunks_exact(size)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::hash;
+
+    fn only(group: &mut Group) -> &mut Segment {
+        group.segments_mut().next().expect("a segment")
+    }
+
+    #[test]
+    fn a_digest_is_the_hash_of_all_bytes_whenever_it_is_asked_for() {
+        let mut group = Group::new(INDEX, 258);
+        assert_eq!(group.number(), 258);
+        for step in 0..100_u8 {
+            group.append(&[step; 50]);
+            if step % 7 < 2 {
+                let bytes = only(&mut group).bytes().0.clone();
+                assert_eq!(bytes.len(), HEADER + 50 * (usize::from(step) + 1));
+                assert_eq!(bytes[..HEADER], [INDEX, 0, 0, 0, 0, 0, 0, 1, 2]);
+                let expected = hash(Domain::Chunk, &bytes);
+                assert_eq!([(); 2].map(|()| only(&mut group).digest()), [expected; 2], "after {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_a_snapshot_holds_does_not_grow() {
+        let mut group = Group::new(SEEN, 1);
+        group.append(b"one");
+        let held = only(&mut group).bytes().clone();
+        group.append(b"two");
+        assert_eq!(held.0[HEADER..], *b"one");
+        assert_eq!(only(&mut group).bytes().0[HEADER..], *b"onetwo");
+    }
+
+    #[test]
+    fn a_segment_is_split_at_8192_entries_and_none_is_longer() {
+        let mut group = Group::new(SEEN, 5);
+        (0..SEGMENT_ENTRIES).for_each(|_| group.append(&[7; 3]));
+        assert_eq!(group.segments_mut().count(), 1);
+        group.append(&[8; 3]);
+        let chunks: Vec<_> = group.segments_mut().map(|segment| segment.bytes().0.clone()).collect();
+        let parsed = |chunk| parse(chunk, 3).map(|(number, entries)| (number, entries.count()));
+        assert_eq!(chunks.iter().map(|chunk| parsed(chunk)).collect::<Vec<_>>(), [Some((5, 8192)), Some((5, 1))]);
+        let too_long = [&chunks[0][..], &[8; 3]].concat();
+        assert_eq!(parsed(&too_long), None);
+    }
+
+    #[test]
+    fn a_chunk_consists_of_a_header_and_whole_entries() {
+        let parsed = |chunk: &[u8]| parse(chunk, 2).map(|(number, entries)| (number, entries.flatten().count()));
+        assert_eq!(parsed(&[2, 0, 0, 0, 0, 0, 0, 1, 0]), Some((256, 0)), "without an entry");
+        assert_eq!(parsed(&[2, 0, 0, 0, 0, 0, 0, 1]), None, "a byte of the number is missing");
+        assert_eq!(parsed(&[2, 0, 0, 0, 0, 0, 0, 0, 3, 1, 1, 2, 2]), Some((3, 4)));
+        assert_eq!(parsed(&[2, 0, 0, 0, 0, 0, 0, 0, 3, 1, 1, 2]), None, "half an entry");
+    }
+}

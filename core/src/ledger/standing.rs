@@ -190,6 +190,7 @@ mod tests {
             seen.push(standings.of(ReplicaId(1)));
         }
         assert_eq!(seen, [1000, 800, 400, 200, 0, 0]);
+        assert!(!standings.apply(&heavy(1), Slot(1)), "of nothing there is nothing to take");
         assert_eq!(standings.of(ReplicaId(2)), FULL_STANDING, "of somebody else");
     }
 

@@ -3,6 +3,9 @@
 //! Sizes are estimated from the parts that are large, signatures above all: encoding a message twice to know its size
 //! would cost more than what the bound saves.
 
+#[cfg(test)]
+mod tests;
+
 use crate::message::{Data, Message};
 use crate::vertex::Payload;
 use crate::wire::encoded_size;
@@ -15,9 +18,6 @@ pub(super) const FETCH_BYTES: usize = 16 << 20;
 
 /// What an item costs that is not held: looking for it is not free either.
 pub(super) const MISS_BYTES: usize = 256;
-
-/// Bytes of a chunk of a snapshot, at the most.
-pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 /// Bytes of a slot with a digest and what goes with them, in any statement.
 const ENTRY: usize = 64;

@@ -4,9 +4,10 @@
 //! - Upon a FETCH: send what is held, to whoever asks.
 //! - Upon DATA that was asked for: keep it, and go on with what waited for it.
 
-use super::budget::{self, CHUNK_BYTES, MISS_BYTES};
+use super::budget::{self, MISS_BYTES};
 use super::normal::best;
 use super::{Replica, pick};
+use crate::application::MAX_CHUNK;
 use crate::batch::HashedBatch;
 use crate::certificate::{Certificate, Claim};
 use crate::hash::Digest;
@@ -88,7 +89,7 @@ impl Replica {
             };
             let bytes = match &found {
                 Some(message) => budget::size(message, self.chain.genesis.scheme.signature_bytes()),
-                None => chunk.map_or(MISS_BYTES, |_| CHUNK_BYTES),
+                None => chunk.map_or(MISS_BYTES, |_| MAX_CHUNK),
             };
             if !self.status.grant(link, bytes, self.now, &self.config.timeouts) {
                 return Err(Ignored::Full);

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 mod accountability;
 mod holding;
+mod recollection;
 
 struct Node {
     replica: Replica,

@@ -331,3 +331,99 @@ fn each_message_of_a_batch_is_judged_alone() {
     let results = world.verifier.messages([bad.clone(), good, bad]);
     assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true, false]);
 }
+
+#[test]
+fn of_a_recollection_that_which_verifies_is_kept() {
+    let world = world();
+    let forged = || Signature::new(&[0; 16]);
+    let vote = world.vote(1, Phase::Commit, 0, &[(5, 1)]);
+    let checkpoint = world.checkpoint(1, 8, 1);
+    let view_change = world.view_change(1, 1, 4, &[]);
+    let bodies = [0, 1, 2].map(|id| world.view_change(id, 1, 4, &[]));
+    let new_view = world.sign_new_view(world.new_view(&bodies));
+    let vertex = world.sign_vertex(world.vertex(1, b"a"));
+    let right = Recollection {
+        votes: vec![vote.clone(), world.vote(2, Phase::Prepare, 0, &[(6, 1)])],
+        checkpoint: Some(checkpoint.clone()),
+        view_change: Some(Arc::clone(&view_change)),
+        new_view: Some(new_view.clone()),
+        vertex: Some(Arc::clone(&vertex)),
+    };
+    let kept = |held: &Recollection| world.verifier.message(Message::Recollection(Arc::new(held.clone())));
+    assert_eq!(kept(&right).map(Verified::into_inner), Ok(Message::Recollection(Arc::new(right.clone()))));
+    let wrong = Recollection {
+        votes: vec![Signed { signature: forged(), ..vote.clone() }, right.votes[1].clone()],
+        checkpoint: Some(Signed { signature: forged(), ..checkpoint }),
+        view_change: Some(Arc::new(Signed { signature: forged(), ..Signed::clone(&view_change) })),
+        new_view: Some(Signed { signature: forged(), ..new_view }),
+        vertex: Some(Arc::new(Signed { signature: forged(), ..Signed::clone(&vertex) })),
+    };
+    let rest = Recollection { votes: right.votes[1..].to_vec(), ..Recollection::default() };
+    assert_eq!(kept(&wrong).map(Verified::into_inner), Ok(Message::Recollection(Arc::new(rest))));
+    let many = |count| Recollection { votes: vec![vote.clone(); count], ..Recollection::default() };
+    assert!(kept(&many(MAX_RECOLLECTED_VOTES)).is_ok());
+    assert!(matches!(kept(&many(MAX_RECOLLECTED_VOTES + 1)), Err(Rejected::TooMany { count: 513, limit: 512, .. })));
+}
+
+#[test]
+fn evidence_is_verified_with_every_signature_in_it() {
+    let world = world();
+    let forged = Signature::new(&[0; 16]);
+    let view_changes = [&[][..], &[claim(5, 0, 1)]].map(|claims| world.view_change(1, 1, 4, claims));
+    let ill_formed = world.view_change(1, 1, 3, &[]);
+    let commit = world.vote(1, Phase::Commit, 0, &[(5, 1)]);
+    let votes = [1, 2].map(|byte| world.vote(1, Phase::Prepare, 0, &[(5, byte)]));
+    let checkpoints = [1, 2].map(|byte| world.checkpoint(1, 4, byte));
+    let vertices = [b"a", b"b"].map(|op| Arc::new(world.sign_vertex(world.vertex(1, op)).header()));
+    let bodies: Vec<_> = (0..3).map(|id| world.view_change(id, 1, 4, &[])).collect();
+    let right = world.new_view(&bodies);
+    let absurd = world.sign_new_view(NewView { stable: Slot(3), ..right.clone() });
+    let new_views = [world.sign_new_view(right.clone()), absurd.clone()];
+    let spoilt =
+        |signed: &Arc<Signed<ViewChange>>| Arc::new(Signed { signature: forged.clone(), ..Signed::clone(signed) });
+    let header = |signed: &Arc<SignedHeader>| Arc::new(Signed { signature: forged.clone(), ..Signed::clone(signed) });
+    let [v, w] = votes;
+    let [a, b] = view_changes;
+    let [c, d] = checkpoints;
+    let [h, i] = vertices;
+    let [n, m] = new_views;
+    let bad = |vote: &Signed<Vote>| Signed { signature: forged.clone(), ..vote.clone() };
+    let bad_checkpoint = |vote: &Signed<CheckpointVote>| Signed { signature: forged.clone(), ..vote.clone() };
+    let bad_new_view = |signed: &Signed<NewView>| Signed { signature: forged.clone(), ..signed.clone() };
+    let spoilt_bodies = vec![bodies[0].clone(), spoilt(&bodies[1]), bodies[2].clone()];
+    let pieces = [
+        (Evidence::Votes(v.clone(), w.clone()), vec![Evidence::Votes(bad(&v), w.clone()), Evidence::Votes(v, bad(&w))]),
+        (
+            Evidence::ViewChanges(a.clone(), b.clone()),
+            vec![Evidence::ViewChanges(spoilt(&a), b.clone()), Evidence::ViewChanges(a.clone(), spoilt(&b))],
+        ),
+        (
+            Evidence::LeftOut(commit.clone(), a.clone()),
+            vec![Evidence::LeftOut(bad(&commit), a.clone()), Evidence::LeftOut(commit, spoilt(&a))],
+        ),
+        (
+            Evidence::NewView(absurd.clone(), bodies.clone()),
+            vec![Evidence::NewView(bad_new_view(&absurd), bodies), Evidence::NewView(absurd, spoilt_bodies)],
+        ),
+        (
+            Evidence::Checkpoints(c.clone(), d.clone()),
+            vec![Evidence::Checkpoints(bad_checkpoint(&c), d.clone()), Evidence::Checkpoints(c, bad_checkpoint(&d))],
+        ),
+        (
+            Evidence::Vertices(h.clone(), i.clone()),
+            vec![Evidence::Vertices(header(&h), i.clone()), Evidence::Vertices(h, header(&i))],
+        ),
+        (Evidence::ViewChange(ill_formed.clone()), vec![Evidence::ViewChange(spoilt(&ill_formed))]),
+        (
+            Evidence::NewViews(n.clone(), m.clone()),
+            vec![Evidence::NewViews(bad_new_view(&n), m.clone()), Evidence::NewViews(n, bad_new_view(&m))],
+        ),
+    ];
+    for (right, wrong) in pieces {
+        assert!(world.verifier.evidence(Arc::new(right.clone())).is_ok(), "{:?}", right.kind());
+        for forged in wrong {
+            let rejected = world.verifier.evidence(Arc::new(forged)).map(|_| ());
+            assert!(matches!(rejected, Err(Rejected::Signature(_))), "{:?}: {rejected:?}", right.kind());
+        }
+    }
+}

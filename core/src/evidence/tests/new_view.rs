@@ -136,6 +136,9 @@ fn two_new_views_of_one_view_convict() {
     convicts(&world, Evidence::from_new_views(&one, &other), EvidenceKind::E12, 1, 0);
     let signed_again = Signed { signature: Signature::new(b"another valid signature"), ..one.clone() };
     assert_eq!(Evidence::from_new_views(&one, &signed_again), None);
+    assert_eq!(Evidence::from_new_views(&one, &world.sign(2, other.body)), None, "by another replica");
+    let later = [0, 1, 2].map(|id| world.view_change(id, 5, 4, &[]));
+    assert_eq!(Evidence::from_new_views(&one, &world.sign_new_view(world.new_view(&later))), None, "for another view");
 }
 
 /// Bodies of r0 to r2 with random claims, most of them well-formed.
@@ -173,4 +176,67 @@ proptest! {
         let early = new_view_is_guilty(&world.chain, &signed, &shown);
         prop_assert!(!early || new_view_is_guilty(&world.chain, &signed, &bodies));
     }
+}
+
+#[test]
+fn what_no_bodies_lead_to_convicts_without_any() {
+    let world = world();
+    let right = world.new_view(&bodies(&world));
+    let proposing = |slots: std::ops::RangeInclusive<u64>| NewView {
+        proposals: slots.map(|slot| (Slot(slot), digest(1))).collect(),
+        ..right.clone()
+    };
+    let named = |count: usize| NewView { view_changes: (1..).take(count).map(digest).collect(), ..right.clone() };
+    for (what, is_guilty, body) in [
+        ("as it should be", false, right.clone()),
+        ("nothing is proposed", false, NewView { proposals: vec![], ..right.clone() }),
+        ("a whole window", false, proposing(5..=12)),
+        ("more than a window", true, proposing(5..=13)),
+        ("a gap before the first slot", true, proposing(6..=7)),
+        ("a slot that is stable", true, proposing(4..=7)),
+        ("three others", false, named(3)),
+        ("too few", true, named(2)),
+        ("too many", true, named(4)),
+        ("no checkpoint is due there", true, NewView { stable: Slot(3), proposals: vec![], ..right.clone() }),
+    ] {
+        let signed = world.sign_new_view(body);
+        assert_eq!(new_view_is_guilty(&world.chain, &signed, &[]), is_guilty, "{what}");
+    }
+    let of_view_0 = world.sign_new_view(NewView { view: View(0), ..right });
+    assert!(new_view_is_guilty(&world.chain, &of_view_0, &[]), "nobody leads to view 0");
+}
+
+#[test]
+fn a_body_that_does_not_belong_convicts_without_the_others() {
+    let world = world();
+    let right = world.new_view(&bodies(&world));
+    let fine = world.view_change(2, 1, 4, &[]);
+    let stranger = Arc::new(Signed { signer: ReplicaId(9), ..Signed::clone(&fine) });
+    let twice = world.view_change(2, 1, 0, &[]);
+    for (what, is_guilty, shown) in [
+        ("one that belongs", false, vec![Arc::clone(&fine)]),
+        ("one that reaches as far as the last slot", false, vec![world.view_change(2, 1, 4, &[claim(7, 0, 2)])]),
+        ("one that reaches farther", true, vec![world.view_change(2, 1, 4, &[claim(8, 0, 2)])]),
+        ("one for another view", true, vec![world.view_change(2, 2, 4, &[])]),
+        ("one that is stable above", true, vec![world.view_change(2, 1, 8, &[])]),
+        ("an ill-formed one", true, vec![world.view_change(2, 1, 3, &[])]),
+        ("one of no member", true, vec![stranger]),
+        ("two of one replica", true, vec![fine, twice]),
+    ] {
+        let mut view_changes: Vec<_> = shown.iter().map(|body| body.id()).collect();
+        view_changes.extend((1..).take(3 - shown.len()).map(digest));
+        let signed = world.sign_new_view(NewView { view_changes, ..right.clone() });
+        assert_eq!(new_view_is_guilty(&world.chain, &signed, &shown), is_guilty, "{what}");
+    }
+}
+
+#[test]
+fn a_stable_checkpoint_that_no_body_has_convicts_even_if_nothing_is_proposed() {
+    let world = world();
+    let bodies: Bodies = (0..3).map(|id| world.view_change(id, 1, 4, &[])).collect();
+    let right = world.new_view(&bodies);
+    assert!(right.proposals.is_empty());
+    let signed = world.sign_new_view(NewView { stable: Slot(8), ..right });
+    assert!(new_view_is_guilty(&world.chain, &signed, &bodies));
+    assert!(!new_view_is_guilty(&world.chain, &signed, &bodies[..2]), "the third might be stable at 8");
 }
