@@ -31,7 +31,7 @@ fn weights(world: &World) -> Vec<(Message, usize, usize, usize)> {
     let certificate = |slot| Arc::new(world.certificate(Phase::Prepare, claim(slot, 0, 1)));
     let (one, two) = (claim(5, 0, 1), claim(6, 0, 1));
     let left = |id, voted: &[_]| {
-        let body = ViewChange { voted: voted.to_vec(), ..world.view_change(id, 1, 4, &[one]).body.clone() };
+        let body = ViewChange { voted: voted.to_vec(), ..world.view_change(id, 1, 4, &[two]).body.clone() };
         world.sign_view_change(id, body)
     };
     let leaving = ViewChangeMessage {
@@ -39,7 +39,7 @@ fn weights(world: &World) -> Vec<(Message, usize, usize, usize)> {
         stable: None,
         certificates: CertificateSet(vec![certificate(5), certificate(6)]),
     };
-    let bodies = [left(0, &[one]), left(1, &[one, two]), left(2, &[one])];
+    let bodies = [left(0, &[two]), left(1, &[one, two]), left(2, &[two])];
     let new_view = world.new_view_message(&bodies);
     let status = Status {
         view: View(0),
@@ -59,7 +59,7 @@ fn weights(world: &World) -> Vec<(Message, usize, usize, usize)> {
         (Message::Vote(vote), 1, 2, 0),
         (Message::Checkpoint(world.checkpoint(1, 4, 1)), 1, 0, 0),
         (Message::ViewChange(Arc::new(leaving)), 1 + 2 * 3, 1 + 1 + 2, 0),
-        (Message::NewView(Arc::new(new_view)), 1 + 3 + 3, 1 + 3 + 3 + 4, 0),
+        (Message::NewView(Arc::new(new_view)), 1 + 3 + 3, 2 + 3 + 3 + 4, 0),
         (Message::Certificates(Arc::new(CertificateSet(vec![certificate(5), certificate(6)]))), 2 * 3, 0, 0),
         (Message::StableCheckpoint(Arc::new(world.checkpoint_certificate(4, 1))), 3, 0, 0),
         (Message::Status(Arc::new(world.sign(1, status))), 1, 64, 0),
