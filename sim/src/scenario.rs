@@ -17,6 +17,7 @@ pub use error::LoadError;
 pub use failure::{FORMAT, FailureFile, build};
 pub use fewer::without_replicas;
 pub use library::LIBRARY;
+pub(crate) use parse::json;
 
 use crate::plan::Plan;
 use crate::strategy::Strategy;

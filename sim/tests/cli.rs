@@ -416,3 +416,34 @@ fn the_library_is_listed_one_line_each() {
         assert!(ran.out.lines().any(|line| line.split(' ').next() == Some(name)), "{}", ran.out);
     }
 }
+
+#[cfg(feature = "mutants")]
+#[test]
+fn a_violation_that_an_exploration_found_is_replayed_from_its_file() {
+    let folder = folder("explored");
+    let out = folder.to_str().expect("a path of ASCII");
+    let bounds = ["explore", "--byzantine", "0", "--views", "1", "--mutant", "decided-by-too-few", "--out", out];
+    sim(&bounds).exits(1).says("VIOLATED with Byzantine r0").says("cretoai-sim explore --replay ");
+    let file = folder.join("explore-decided-by-too-few-r0.json");
+    let path = file.to_str().expect("a path of ASCII");
+    sim(&["explore", "--replay", path]).exits(1).says("the same steps and the same violation as recorded");
+    let text = fs::read_to_string(&file).expect("it was written");
+    let mut recorded: Value = serde_json::from_str(&text).expect("it is JSON");
+    recorded["steps"][0]["event"] = "NEW-VIEW".into();
+    fs::write(&file, recorded.to_string()).expect("it can be written");
+    let refused = format!("{path}: steps[0].event = NEW-VIEW: cannot happen to ");
+    let ran = sim(&["explore", "--replay", path]).exits(64);
+    assert!(ran.err.starts_with(&format!("error: {refused}")), "{}", ran.err);
+    recorded["bounds"]["byzantine"] = 4.into();
+    fs::write(&file, recorded.to_string()).expect("it can be written");
+    let ran = sim(&["explore", "--replay", path]).exits(64);
+    let refused = format!("{path}: bounds.byzantine = 4: cannot be explored; give 0 to 3");
+    assert!(ran.err.starts_with(&format!("error: {refused}")), "{}", ran.err);
+}
+
+#[test]
+fn an_exploration_that_needs_more_memory_than_it_may_take_says_so() {
+    sim(&["explore", "--byzantine", "3", "--memory", "1"])
+        .exits(64)
+        .says("NOT COVERED with Byzantine r3: no violation so far, but they take more than 1 MiB; raise --memory");
+}

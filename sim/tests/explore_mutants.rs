@@ -4,16 +4,26 @@
 
 use cretoai_core::mutant::{Mutant, switch};
 use cretoai_core::types::ReplicaId;
-use cretoai_sim::explore::{Bounds, Found, Orders, explore};
+use cretoai_sim::explore::{Bounds, Found, Orders, explore, retrace};
 
 /// What the exploration finds with a rule broken. Each bound is the smallest that shows it.
 fn find(mutant: Mutant, byzantine: u16, views: u64, restarts: u32) -> Option<Found> {
     let byzantine = ReplicaId(byzantine);
-    let bounds = Bounds { byzantine, views, slots: 1, restarts, orders: Orders::Reduced, states: 400_000 };
+    let bounds =
+        Bounds { byzantine, views, slots: 1, restarts, orders: Orders::Reduced, states: 400_000, memory: 2 << 30 };
     switch(Some(mutant));
-    let report = explore(bounds);
+    let found = explore(bounds).found;
+    // What is found can be done again, step by step, and is no violation where no rule is broken.
+    if let Some(found) = &found {
+        let again = retrace(bounds, &found.steps).expect("every step can be taken");
+        assert_eq!((again.violation.as_ref(), &again.steps), (Some(&found.sentence), &found.steps), "{mutant:?}");
+    }
     switch(None);
-    report.found
+    if let Some(found) = &found {
+        let unbroken = retrace(bounds, &found.steps);
+        assert!(unbroken.is_err() || unbroken.is_ok_and(|again| again.violation.is_none()), "{mutant:?}");
+    }
+    found
 }
 
 #[test]
@@ -28,7 +38,7 @@ fn broken_quorums_and_votes_are_found_within_one_view() {
     ];
     for (mutant, restarts) in mutants {
         let found = find(mutant, 0, 1, restarts);
-        assert!(found.is_some_and(|found| found.trace.len() < 10), "{mutant:?}");
+        assert!(found.is_some_and(|found| found.steps.len() < 10), "{mutant:?}");
     }
 }
 
@@ -50,7 +60,7 @@ fn broken_view_changes_are_found_within_two_views() {
     ];
     for (mutant, byzantine, restarts) in mutants {
         let found = find(mutant, byzantine, 2, restarts);
-        assert!(found.is_some_and(|found| found.trace.len() < 15), "{mutant:?}");
+        assert!(found.is_some_and(|found| found.steps.len() < 15), "{mutant:?}");
     }
 }
 

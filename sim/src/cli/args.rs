@@ -1,5 +1,6 @@
 //! The arguments of the command line.
 
+use crate::explore::{N, RESTARTS, SLOTS, VIEWS};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -127,23 +128,35 @@ pub(super) struct CampaignArguments {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ExploreArguments {
     /// The Byzantine replica; each of the four in turn when absent
-    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u16).range(..4))]
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u16).range(..i64::from(N)))]
     pub(super) byzantine: Option<u16>,
     /// Views, from view 0 on
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=4))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=VIEWS))]
     pub(super) views: u64,
     /// Slots, from slot 1 on
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=2))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=SLOTS))]
     pub(super) slots: u64,
     /// How often each honest replica may crash and come back
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=2))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=i64::from(RESTARTS)))]
     pub(super) restarts: u32,
     /// Try also those orders that differ only in steps that do not depend on each other
     #[arg(long)]
     pub(super) all_orders: bool,
     /// Stop after so many states
-    #[arg(long, value_name = "STATES", default_value_t = 5_000_000)]
+    #[arg(long, value_name = "STATES", default_value_t = 20_000_000)]
     pub(super) limit: usize,
+    /// Stop when what is kept takes about so much memory, for each Byzantine replica that is explored at the same time
+    #[arg(long, value_name = "MIB", default_value_t = 4096)]
+    pub(super) memory: usize,
+    /// Break this rule of the protocol first, in a program that was built with `--features mutants`
+    #[arg(long, value_name = "NAME")]
+    pub(super) mutant: Option<String>,
+    /// Where the file of a violation goes
+    #[arg(long, value_name = "FOLDER", default_value = "failures")]
+    pub(super) out: PathBuf,
+    /// Take the steps of such a file again
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    pub(super) replay: Option<String>,
 }
 
 /// How a trace is written.

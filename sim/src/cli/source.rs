@@ -24,15 +24,16 @@ pub(super) fn failure(file: &str) -> Result<FailureFile, Stop> {
     Ok(failure)
 }
 
+/// Breaks a rule on this thread from now on.
 #[cfg(feature = "mutants")]
-fn break_rule(name: &str) -> Result<(), String> {
+pub(super) fn break_rule(name: &str) -> Result<(), String> {
     use cretoai_core::mutant::{Mutant, switch};
     switch(Some(Mutant::named(name).ok_or("this program has no such mutant; use the one that wrote the file")?));
     Ok(())
 }
 
 #[cfg(not(feature = "mutants"))]
-fn break_rule(_: &str) -> Result<(), String> {
+pub(super) fn break_rule(_: &str) -> Result<(), String> {
     Err(super::NO_MUTANTS.to_owned())
 }
 

@@ -4,6 +4,7 @@
 use super::alphabet::Alphabet;
 use super::catalogue::{Event, RANKS, RESTART, TIME_OUT};
 use super::cluster::{Cluster, Machine};
+use super::search::LIST;
 use crate::facts::Facts;
 use crate::observe::State;
 use crate::oracles::Oracles;
@@ -21,7 +22,8 @@ pub(super) type Local = u32;
 /// A state of one replica.
 #[derive(Debug)]
 pub(super) struct Place {
-    from: Option<(Local, Event)>,
+    /// The step on which it was met first.
+    pub(super) from: Option<(Local, Event)>,
     /// What it has said, ascending. This is what others know of it.
     pub(super) said: Vec<Event>,
     /// What it was ever prepared for, and what it decided.
@@ -40,6 +42,11 @@ pub(super) struct Place {
     effects: Vec<(Event, Local)>,
 }
 
+/// About how many bytes a state takes with its number in the map and its lists, whose content is counted by itself.
+const PLACE: usize = size_of::<Place>() * 3 / 2 + size_of::<([u8; 32], Local)>() * 3 / 2 + 4 * LIST;
+/// The same of an effect. A list has room for as many again, or half as many.
+const EFFECT: usize = size_of::<(Event, Local)>() * 3 / 2;
+
 /// One replica.
 #[derive(Debug)]
 pub(super) struct Automaton {
@@ -48,11 +55,13 @@ pub(super) struct Automaton {
     numbers: BTreeMap<[u8; 32], Local>,
     /// How often the core was given an event.
     pub(super) steps: u64,
+    /// About how much memory all its states take.
+    pub(super) bytes: usize,
 }
 
 impl Automaton {
     pub(super) fn new(cluster: &Cluster, alphabet: &mut Alphabet, id: ReplicaId) -> Self {
-        let mut automaton = Self { id, places: Vec::new(), numbers: BTreeMap::new(), steps: 0 };
+        let mut automaton = Self { id, places: Vec::new(), numbers: BTreeMap::new(), steps: 0, bytes: 0 };
         let machine = Machine::new(cluster, id);
         let nothing = Place {
             from: None,
@@ -115,11 +124,13 @@ impl Automaton {
             let place = &mut self.places[at as usize];
             let (word, bit) = (event.0 as usize / 64, event.0 % 64);
             if place.known.len() <= word {
+                self.bytes += (word + 1 - place.known.len()) * size_of::<u64>();
                 place.known.resize(word + 1, 0);
             }
             place.known[word] |= 1 << bit;
             if to != at {
                 place.effects.push((*event, to));
+                self.bytes += EFFECT;
             }
         }
     }
@@ -229,6 +240,8 @@ impl Automaton {
 
     fn push(&mut self, place: Place) -> Local {
         let at = Local::try_from(self.places.len()).expect("few enough");
+        let claims = (place.prepared.len() + place.decided.len()) * size_of::<Claim>();
+        self.bytes += PLACE + place.said.len() * size_of::<Event>() + claims;
         self.places.push(place);
         at
     }

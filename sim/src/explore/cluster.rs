@@ -22,7 +22,7 @@ use cretoai_core::vertex::{Link, Payload, Reference, SignedVertex, Vertex};
 use std::sync::Arc;
 
 /// Replicas in the cluster.
-pub(super) const N: u16 = 4;
+pub const N: u16 = 4;
 
 /// What time it is depends on the view alone, so that states which differ in nothing else are the same. A time-out
 /// takes the clock of its replica to the next view, which is later than every timer of this one.

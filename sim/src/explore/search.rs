@@ -5,15 +5,27 @@ use super::alphabet::Alphabet;
 use super::automaton::{Automaton, Local};
 use super::catalogue::{Event, Kind, RANKS, VIEW_CHANGE};
 use super::cluster::Cluster;
-use super::{Bounds, Found, Report};
+use super::{Bounds, Limit, Report};
 use cretoai_core::certificate::Claim;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
+mod path;
 #[cfg(test)]
 mod tests;
 
 /// Honest replicas.
 const HONEST: usize = 3;
+
+/// About how many bytes a state of the cluster takes, in the list of them and in the map to its number.
+const STATE: usize = 2 * size_of::<(Global, u32)>() + 6;
+/// The same of what is remembered of the steps from a state of one replica, lists aside, and of its settled state. The
+/// nodes of a map are a third empty.
+const STEPS: usize = size_of::<((usize, Local, u32), Vec<Local>)>() * 3 / 2;
+const SETTLED: usize = size_of::<((usize, Local, u32), Local)>() * 3 / 2;
+/// The same of a combination of what was said, lists aside.
+const SOUP: usize = size_of::<(Vec<Event>, u32)>() * 3 / 2 + size_of::<Vec<Event>>();
+/// What the allocator adds to a list.
+pub(super) const LIST: usize = 16;
 
 /// When a step of this rank is a replica's turn. Where replicas may wait for each other within a rank, there is none.
 fn turn(rank: u64, replica: usize) -> (u64, usize) {
@@ -53,6 +65,8 @@ pub(super) struct Search {
     /// By replica, its state, and what was said: the state after everything that does no harm was delivered.
     settled: BTreeMap<(usize, Local, u32), Local>,
     transitions: u64,
+    /// The numbers in all lists of events and states, and what their allocations add.
+    lists: usize,
 }
 
 impl Search {
@@ -74,19 +88,23 @@ impl Search {
             steps: BTreeMap::new(),
             settled: BTreeMap::new(),
             transitions: 0,
+            lists: 0,
         }
     }
 
     pub(super) fn run(mut self) -> Report {
         let mut at = 0;
         let mut found = None;
-        while at < self.states.len() && found.is_none() && self.states.len() < self.cluster.bounds.states {
+        let mut limit = None;
+        while at < self.states.len() && found.is_none() && limit.is_none() {
             found = self.expand(at);
             at += 1;
+            limit = self.limit();
         }
         let depth = self.depth.last().copied().unwrap_or_default();
-        let is_complete = found.is_some() || at == self.states.len();
-        let found = found.map(|(at, sentence)| Found { sentence, trace: self.trace(at) });
+        let limit = limit.filter(|_| found.is_none() && at < self.states.len());
+        let bytes = self.bytes();
+        let found = found.map(|(at, sentence)| self.trace(at, sentence));
         Report {
             bounds: self.cluster.bounds,
             states: self.states.len(),
@@ -97,9 +115,25 @@ impl Search {
             messages: self.alphabet.catalogue.len(),
             said: self.soups.len(),
             fingerprint: self.fingerprint(),
-            is_complete,
+            bytes,
+            limit,
             found,
         }
+    }
+
+    fn limit(&self) -> Option<Limit> {
+        let bounds = &self.cluster.bounds;
+        if bounds.states <= self.states.len() {
+            return Some(Limit::States);
+        }
+        (bounds.memory <= self.bytes()).then_some(Limit::Memory)
+    }
+
+    /// About how much memory all that is kept takes.
+    fn bytes(&self) -> usize {
+        let maps = self.settled.len() * SETTLED + self.steps.len() * STEPS;
+        let automata: usize = self.automata.iter().map(|automaton| automaton.bytes).sum();
+        self.states.len() * STATE + maps + self.lists * size_of::<u32>() + self.soups.len() * SOUP + automata
     }
 
     /// A hash of every combination of what was said.
@@ -125,7 +159,9 @@ impl Search {
             return *soup;
         }
         let soup = u32::try_from(self.events.len()).expect("few enough");
-        self.events.push(self.alphabet.available(&self.cluster, &said));
+        let events = self.alphabet.available(&self.cluster, &said);
+        self.lists += said.len() + events.len() + 2 * LIST / size_of::<u32>();
+        self.events.push(events);
         self.soups.insert(said, soup);
         soup
     }
@@ -174,6 +210,7 @@ impl Search {
             let key = (replica, state[replica], soup);
             if !self.steps.contains_key(&key) {
                 let next = self.visible_steps(replica, state[replica], soup);
+                self.lists += next.len() + LIST / size_of::<u32>();
                 self.steps.insert(key, next);
             }
             for next in self.steps[&key].clone() {
@@ -300,58 +337,5 @@ impl Search {
         steps.sort_unstable();
         steps.dedup();
         steps
-    }
-
-    /// The way to a state, one line for each event.
-    fn trace(&mut self, to: u32) -> Vec<String> {
-        let mut way = vec![to];
-        while let Some(last) = way.last().copied().filter(|last| *last != 0) {
-            way.push(self.from[last as usize]);
-        }
-        way.reverse();
-        let mut lines = Vec::new();
-        for pair in way.windows(2) {
-            let (before, after) = (self.states[pair[0] as usize], self.states[pair[1] as usize]);
-            let soup = self.soup(after);
-            for replica in 0..HONEST {
-                lines.extend(self.story(replica, before[replica], after[replica], soup));
-            }
-        }
-        lines
-    }
-
-    /// What happens to a replica between two of its states.
-    fn story(&mut self, replica: usize, from: Local, to: Local, soup: u32) -> Vec<String> {
-        let Self { cluster, alphabet, automata, .. } = self;
-        let automaton = &mut automata[replica];
-        let mut came: BTreeMap<Local, (Local, Event)> = BTreeMap::new();
-        let mut open = VecDeque::from([from]);
-        while let Some(at) = open.pop_front().filter(|at| *at != to) {
-            for event in &self.events[soup as usize] {
-                if alphabet.catalogue.get(*event).is_for(automaton.id) {
-                    let next = automaton.after(cluster, alphabet, at, *event);
-                    if next != from && !came.contains_key(&next) {
-                        came.insert(next, (at, *event));
-                        open.push_back(next);
-                    }
-                }
-            }
-        }
-        let mut lines = Vec::new();
-        let mut at = to;
-        while let Some((before, event)) = came.get(&at).filter(|_| at != from) {
-            let name = |event: &Event| alphabet.catalogue.get(*event).name.to_string();
-            let (old, new) = (automaton.get(*before), automaton.get(at));
-            let says =
-                new.said.iter().filter(|event| !old.said.contains(event)).map(|event| format!("says {}", name(event)));
-            let decides = new.decided.iter().filter(|claim| !old.decided.contains(claim));
-            let decides =
-                decides.map(|claim| format!("decides {:?} for {} in {}", claim.digest, claim.slot, claim.view));
-            let follows: Vec<_> = says.chain(decides).collect();
-            lines.push(format!("{}  {}  ->  {}", automaton.id, name(event), follows.join("; ")));
-            at = *before;
-        }
-        lines.reverse();
-        lines
     }
 }

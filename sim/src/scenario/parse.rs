@@ -145,7 +145,7 @@ impl<'a> Document<'a> {
 }
 
 /// Reads a JSON document into values.
-pub(super) fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, LoadError> {
+pub(crate) fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, LoadError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let mut path = steps(error.path());

@@ -142,7 +142,7 @@ fn difference(ours: &Seen, theirs: &Seen) -> String {
 fn replicas_that_came_to_equal_essences_in_different_ways_answer_the_same_inputs_alike() {
     for (byzantine, slots, restarts) in [(0, 1, 0), (1, 1, 0), (3, 1, 0), (0, 2, 0), (1, 1, 1)] {
         let byzantine = ReplicaId(byzantine);
-        let bounds = Bounds { byzantine, views: 3, slots, restarts, orders: Orders::All, states: 0 };
+        let bounds = Bounds { byzantine, views: 3, slots, restarts, orders: Orders::All, states: 0, memory: 0 };
         let mut search = Search::new(bounds);
         let mut compared = Compared::default();
         let mut rng = Rng::new(u64::from(byzantine.0), Concern::Order);
