@@ -297,7 +297,7 @@ mod tests {
         for slot in 0..=MAX_UNCERTAIN {
             table.want(item(slot), ReplicaId(1), Until::AllAsked, Instant(0));
         }
-        assert_eq!((table.len(), MAX_UNCERTAIN), (1024, 1024));
+        assert_eq!((table.len(), table.is_empty(), MAX_UNCERTAIN), (1024, false, 1024));
         assert!(!table.has_room_again(), "what may not exist is not missed");
         for slot in 0..=MAX_WANTED {
             assert_eq!(table.wants(&item(slot)), slot < MAX_UNCERTAIN);

@@ -204,7 +204,7 @@ impl Pool {
         self.held.insert(id, held);
         let open = &mut self.open[author.index()];
         self.forked[author.index()] |= open.iter().any(|other| other.prev == this.prev);
-        let at = open.partition_point(|other| *other < this);
+        let at = open.binary_search(&this).expect_err("a vertex is held once");
         open.insert(at, this);
         self.refresh_author(author, at, frontier, now);
         self.evict(author, frontier, now)

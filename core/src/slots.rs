@@ -1,5 +1,8 @@
 //! The log of slots between the watermarks, and the counting of votes in it (`docs/protocol.md` N1, N3, N10, M4, C8).
 
+#[cfg(test)]
+mod tests;
+
 use crate::batch::HashedBatch;
 use crate::certificate::{Certificate, Claim};
 use crate::committee::{Committee, ReplicaSet, singleton};

@@ -161,6 +161,8 @@ fn in_an_ordinary_run_nothing_need_be_looked_at_again() {
         assert!(!scene.pool.is_entangled(vertex.author()));
     }
     assert_eq!(scene.pending(), ids([&one[1], &other[1]]));
+    scene.pool.reopen(Slot(2), scene.ledger.frontier(), at(9));
+    assert!(!scene.pool.is_entangled(ReplicaId(1)));
     // One author's fork entangles nobody else, a stuck vertex everybody.
     let fork = scene.make(1, link(&one[0]), &[], b"fork");
     scene.insert(&fork, 10);

@@ -177,6 +177,7 @@ impl Play {
             *settled = self.frontier().judge(vertex).is_void();
         }
         self.expect_quotas(expected);
+        assert!(self.changes < self.scene.pool.changes());
         // Whatever is pending is so since now.
         self.before = Default::default();
     }
