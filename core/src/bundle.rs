@@ -121,6 +121,24 @@ mod tests {
         assert!(world.chain.committee.weak_quorum() <= u16::try_from(bundle.evidence.len()).expect("a few"));
     }
 
+    // Rule X12.
+    #[test]
+    fn the_new_view_between_two_decisions_convicts_whoever_hid_the_first() {
+        let world = World::new(4);
+        let left = [0, 1, 2].map(|id| world.view_change(id, 1, 4, &[]));
+        let new_view = Record::NewViewInstalled(Arc::new(world.new_view_message(&left)));
+        let decided = [claim(5, 0, 1), claim(5, 1, 2)]
+            .map(|claim| Record::Committed(world.certificate(Phase::Commit, claim).into()));
+        let convicted = |records: &[&Record]| {
+            let mut findings = Findings::default();
+            records.iter().for_each(|record| findings.take(record));
+            findings.bundle(world.chain.genesis.clone()).evidence.len()
+        };
+        let [first, second] = &decided;
+        assert_eq!(convicted(&[first, &new_view, second]), 3);
+        assert_eq!(convicted(&[first, second]), 0);
+    }
+
     #[test]
     fn a_file_is_too_long_from_one_byte_beyond_its_limit_on() {
         let length = MAX_BUNDLE + 1;

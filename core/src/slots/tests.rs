@@ -144,7 +144,7 @@ fn a_new_view_begins_with_the_votes_that_came_early_and_forgets_those_of_the_old
         let proposal = state.enter_view(early_counts);
         assert_eq!(proposal.is_some(), early_counts);
         assert!(state.proposal.is_none() && state.early.is_none() && state.early_proposal.is_none());
-        assert_eq!(state.batches, [own.clone()], "a batch of the old view alone goes");
+        assert_eq!(state.batches, std::slice::from_ref(&own), "a batch of the old view alone goes");
         assert_eq!(state.wanted, [decided.digest()], "what is decided is still wanted");
         assert_eq!(state.ballot.prepares.supporters(digest(1)), 0);
         assert_eq!(state.ballot.len(), usize::from(early_counts));
