@@ -79,12 +79,17 @@ fn moved(stage: &mut Stage<'_>, message: &Message) -> Option<Message> {
             Some(Message::ViewChange(Arc::new(ViewChangeMessage { signed, ..ViewChangeMessage::clone(old) })))
         }
         Message::NewView(old) if matches!(origin, Origin::View) => {
-            let body = NewView { view: old.signed.body.view.next(), ..old.signed.body.clone() };
+            let body = NewView { view: later(old.signed.body.view), ..old.signed.body.clone() };
             let signed = Signed { body, ..old.signed.clone() };
             Some(Message::NewView(Arc::new(NewViewMessage { signed, ..NewViewMessage::clone(old) })))
         }
         _ => None,
     }
+}
+
+/// The next view. Another liar may have spoken of the last one that a number can name.
+fn later(view: View) -> View {
+    View(view.0.saturating_add(1))
 }
 
 /// What was decided elsewhere.
@@ -93,7 +98,7 @@ const ELSEWHERE: Digest = Digest([0xee; 32]);
 fn vote(stage: &Stage<'_>, old: &Signed<Vote>, origin: Origin) -> Signed<Vote> {
     let mut body = old.body.clone();
     match origin {
-        Origin::View => body.view = body.view.next(),
+        Origin::View => body.view = later(body.view),
         Origin::Slot => {
             let next: Vec<_> = body.entries.iter().map(|(slot, digest)| (slot.next(), digest)).collect();
             body.entries = Entries::new(&next);

@@ -174,7 +174,7 @@ impl Forger {
         match stage.rng.below(6) {
             0 => forged.signer = ReplicaId(u16::try_from(stage.rng.below(u64::from(n))).expect("below n")),
             1 => forged.signer = ReplicaId(n + u16::try_from(stage.rng.below(5)).expect("small")),
-            2 => forged.body.view = forged.body.view.next(),
+            2 => forged.body.view = View(forged.body.view.0.saturating_add(1)),
             3 => {
                 let other = if vote.body.phase == Phase::Prepare { Phase::Commit } else { Phase::Prepare };
                 forged.body.phase = other;

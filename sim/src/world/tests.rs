@@ -51,6 +51,18 @@ fn without_faults_a_slot_takes_three_delays_and_the_least_messages() {
     }
 }
 
+// Seed 635808 of the swarm as it was then: what one liar said of the last view there is, another one moved a view on.
+#[test]
+fn liars_that_repeat_what_others_say_of_the_last_view_go_on() {
+    let mut plan = stream(7, 40);
+    let liar = |replica, behaviour| Byzantine { replica, behaviour };
+    plan.byzantine = vec![
+        liar(5, Behaviour::ViewSpammer { period_us: 5_000 }),
+        liar(6, Behaviour::Replayer { per_mille: 500, delay_us: 20_000, memory: 64 }),
+    ];
+    passes(&plan);
+}
+
 #[test]
 fn real_signatures_give_the_same_run() {
     let simulated = passes(&stream(4, 3));
