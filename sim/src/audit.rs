@@ -2,7 +2,7 @@
 //!
 //! It shares the words with `core`: the types, their canonical bytes, and what a signature covers. It shares none of the
 //! judgements: neither the predicates nor verification nor the arithmetic of quorums. An error in those would blind a
-//! judge that used them. The oracles use it (`docs/protocol.md` O9, O11, O15), and so does `cretoai-sim verify`.
+//! judge that used them. The oracles use it (`docs/protocol.md` O9, O11, O15–O17), and so does `cretoai-sim verify`.
 
 mod certificates;
 mod evidence;
@@ -10,7 +10,7 @@ mod new_view;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{Fault, Guilt, well_formed};
+pub use evidence::{Guilt, Offence, well_formed};
 pub use new_view::follows;
 
 use cretoai_core::config::Chain;

@@ -19,7 +19,7 @@ pub use fewer::without_replicas;
 pub use library::LIBRARY;
 pub(crate) use parse::json;
 
-use crate::plan::Plan;
+use crate::plan::{Expectation, Plan};
 use crate::strategy::Strategy;
 use parse::Document;
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub struct Scenario {
     /// The text it was read from.
     pub text: String,
     /// Whether more than f of its replicas may be Byzantine.
-    pub allow_more_than_f: bool,
+    allow_more_than_f: bool,
     must_fail: Option<String>,
     must_say: Option<String>,
     base: Base,
@@ -117,15 +117,13 @@ impl Scenario {
                 return Err(error.remedy("write a table [plan] with what differs from the default, or [swarm]"));
             }
         };
-        // What the seed alone chooses goes beyond f where that is its theme, and then knows what to expect.
-        let is_left_to_the_seed = matches!(base, Base::Swarm(_, None));
         let scenario = Self {
             name: name.to_owned(),
             file: file.to_owned(),
             title: values.title,
             description: values.description,
             text: text.to_owned(),
-            allow_more_than_f: values.allow_more_than_f || is_left_to_the_seed,
+            allow_more_than_f: values.allow_more_than_f,
             must_fail: values.must_fail,
             must_say: values.must_say,
             base,
@@ -180,8 +178,16 @@ impl Scenario {
             }
         };
         let plan = self.named(plan);
-        check::check(&plan, self.allow_more_than_f)?;
+        self.check(&plan)?;
         Ok(plan)
+    }
+
+    /// Checks a plan of this scenario.
+    fn check(&self, plan: &Plan) -> Result<(), LoadError> {
+        // What the seed alone chooses goes beyond f where that is its theme, and then expects replicas to stop.
+        let is_theme = matches!(self.base, Base::Swarm(_, None))
+            && plan.expectations.iter().any(|expectation| matches!(expectation, Expectation::Stopped { .. }));
+        check::check(plan, self.allow_more_than_f || is_theme)
     }
 
     fn named(&self, plan: Plan) -> Plan {

@@ -136,6 +136,7 @@ pub(crate) struct Run<'a> {
     fault_rng: Rng,
     adversary_rng: Rng,
     has_cpu_costs: bool,
+    sets_clocks: bool,
     scratch: Scratch,
 }
 

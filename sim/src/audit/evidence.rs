@@ -12,9 +12,9 @@ use cretoai_core::vertex::SignedHeader;
 use cretoai_core::vote::{Phase, Vote};
 use std::collections::BTreeMap;
 
-/// A fault, told apart from all others.
+/// An offence, told apart from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
+pub struct Offence {
     /// Who did it.
     pub of: ReplicaId,
     /// The kind, such as `E1`.
@@ -29,7 +29,7 @@ pub struct Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guilt {
     /// Who did what.
-    pub fault: Fault,
+    pub offence: Offence,
     /// What it did, in words.
     pub deed: String,
 }
@@ -157,7 +157,7 @@ impl Auditor {
     }
 
     /// A body that a NEW-VIEW names by a hash of all that it says. If no signature could make it valid, none is needed.
-    fn named(&self, signed: &Signed<ViewChange>) -> Result<(), Objection> {
+    pub(super) fn named(&self, signed: &Signed<ViewChange>) -> Result<(), Objection> {
         if self.is_member(signed.signer) && has_form(&signed.body) { self.view_change(signed) } else { Ok(()) }
     }
 
@@ -175,7 +175,7 @@ impl Auditor {
 }
 
 fn guilt(of: ReplicaId, kind: &'static str, view: View, at: u64, deed: String) -> Guilt {
-    Guilt { fault: Fault { of, kind, view, at }, deed }
+    Guilt { offence: Offence { of, kind, view, at }, deed }
 }
 
 /// Whether a VIEW-CHANGE has the form that all have.

@@ -191,8 +191,8 @@ fn the_two_judges_agree_on_every_accusation() {
             counts[usize::from(guilt.is_ok())] += 1;
             if let Ok(guilt) = guilt {
                 let (_, view, at) = evidence.key();
-                assert_eq!(guilt.fault, Fault { of: accused, kind: guilt.fault.kind, view, at });
-                assert_eq!(guilt.fault.kind, kind);
+                assert_eq!(guilt.offence, Offence { of: accused, kind: guilt.offence.kind, view, at });
+                assert_eq!(guilt.offence.kind, kind);
             }
         }
     }

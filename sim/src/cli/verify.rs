@@ -58,8 +58,8 @@ impl Found {
         for evidence in &bundle.evidence {
             match auditor.evidence(evidence) {
                 Ok(guilt) => {
-                    writeln!(out, "proven       {} against {}: {}", guilt.fault.kind, guilt.fault.of, guilt.deed)?;
-                    self.faulty.insert(guilt.fault.of);
+                    writeln!(out, "proven       {} against {}: {}", guilt.offence.kind, guilt.offence.of, guilt.deed)?;
+                    self.faulty.insert(guilt.offence.of);
                 }
                 Err(why) => {
                     writeln!(out, "NOT proven   {:?} against {}: {why}", evidence.kind(), evidence.accused())?;

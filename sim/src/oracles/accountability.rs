@@ -2,7 +2,7 @@
 //! be (`docs/protocol.md` O11, O15).
 
 use super::Finding;
-use crate::audit::{Auditor, Fault};
+use crate::audit::{Auditor, Offence};
 use cretoai_core::certificate::Certificate;
 use cretoai_core::committee::ReplicaSet;
 use cretoai_core::evidence::{Evidence, forensics};
@@ -52,15 +52,15 @@ impl Accountability {
     }
 
     /// A replica stored evidence. It must be against one that is faulty, and convince others. What it proves.
-    pub(super) fn stored(&self, id: ReplicaId, evidence: &Evidence) -> Result<Fault, String> {
+    pub(super) fn stored(&self, id: ReplicaId, evidence: &Evidence) -> Result<Offence, String> {
         let (accused, (kind, view, at)) = (evidence.accused(), evidence.key());
         if self.is_honest(accused) {
             return Err(format!("{id} accuses {accused}, which is honest, of {kind:?} in {view} at {at}"));
         }
         let wrong = |why: String| format!("{id} accuses {accused} of {kind:?} in {view} at {at}, and {why}");
-        let fault = self.auditor.evidence(evidence).map_err(wrong)?.fault;
-        let is_same = fault.of == accused && fault.kind == format!("{kind:?}");
-        if is_same { Ok(fault) } else { Err(wrong(format!("it convicts {} of {}", fault.of, fault.kind))) }
+        let offence = self.auditor.evidence(evidence).map_err(wrong)?.offence;
+        let is_same = offence.of == accused && offence.kind == format!("{kind:?}");
+        if is_same { Ok(offence) } else { Err(wrong(format!("it convicts {} of {}", offence.of, offence.kind))) }
     }
 
     /// A replica is the first to keep a vertex with evidence on its disk. It must prove something (D5).
@@ -109,7 +109,7 @@ impl Accountability {
 
     fn blame(&self, first: &Certificate, second: &Certificate) -> Fork {
         let found = forensics::decided_twice(first, second, self.new_views.values());
-        let convicts = |evidence: &Evidence| self.auditor.evidence(evidence).map(|guilt| guilt.fault.of);
+        let convicts = |evidence: &Evidence| self.auditor.evidence(evidence).map(|guilt| guilt.offence.of);
         let culprits: Result<Vec<ReplicaId>, String> = found.iter().map(convicts).collect();
         let culprits = culprits.unwrap_or_default();
         let names: Vec<String> = culprits.iter().map(|id| format!("{id}")).collect();

@@ -57,7 +57,8 @@ impl BackOff {
         self.0[id.index()] = Pace { k, ..Pace::default() };
     }
 
-    /// A replica is somewhere else after a step than before. `timeout` is its `T(k)` in nanoseconds.
+    /// A replica is somewhere else after a step than before. `timeout` is its `T(k)` in
+    /// nanoseconds of true time.
     pub(super) fn moved(&mut self, id: ReplicaId, shift: &Shift, timeout: impl Fn(u32) -> u64) -> Finding {
         let Shift { before, after, k, .. } = *shift;
         let pace = &mut self.0[id.index()];
@@ -75,7 +76,7 @@ impl BackOff {
         if !is_whole || !known.is_whole || !known.has_own || !shift.is_idle || !stays || known.k == 0 {
             return Ok(());
         }
-        // Clocks run a little faster or slower than true time.
+        // What clocks show is rounded.
         let age = known.oldest + known.oldest / 100;
         let half = timeout(known.k - 1) / 2;
         if age < half && known.k <= k {

@@ -15,8 +15,8 @@ use std::sync::Arc;
 pub enum Cause {
     /// Its time had come.
     Tick,
-    /// A NEW-VIEW, which may convict whoever made it.
-    NewView,
+    /// A NEW-VIEW for this view, which convicts whoever made it or does not.
+    NewView(View, bool),
     /// Something else.
     Other,
 }
@@ -93,7 +93,7 @@ impl Departures {
     pub(super) fn moved(&self, step: &Step) -> Finding {
         let Step { id, before, after, .. } = *step;
         let goal = after.target.unwrap_or(after.view);
-        if step.speaks && self.bearable(goal, step.banned) != goal {
+        if step.speaks && self.next_unbanned(goal, step.banned) != goal {
             let primary = self.primary(goal);
             return Err(format!("{id} stays with {goal} after {}, whose primary {primary} is banned", after.executed));
         }
@@ -107,13 +107,18 @@ impl Departures {
     fn leaves(&self, step: &Step, from: View, target: View) -> Finding {
         let Step { id, cause, before, after, banned, .. } = *step;
         let asked = self.wanted_by_enough(id);
-        if target <= self.bearable(from, banned).max(self.bearable(asked, banned)) {
+        if target <= self.next_unbanned(from, banned).max(self.next_unbanned(asked, banned)) {
             return Ok(());
         }
-        if cause == Cause::Other || self.bearable(from.next(), banned) < target {
+        let lost = match cause {
+            Cause::Tick => true,
+            Cause::NewView(view, is_guilty) => is_guilty && before.target == Some(view),
+            Cause::Other => false,
+        };
+        if !lost || self.next_unbanned(from.next(), banned) < target {
             return Err(format!("{id} leaves {from} for {target}, and f + 1 others ask for {asked} at the most"));
         }
-        if cause == Cause::NewView || before.target.is_some() || before.view != after.view {
+        if cause != Cause::Tick || before.target.is_some() || before.view != after.view {
             return Ok(());
         }
         // Its time came in a view that it had installed.
@@ -139,7 +144,7 @@ impl Departures {
     }
 
     /// The first view from this one on whose primary is not banned.
-    fn bearable(&self, mut view: View, banned: ReplicaSet) -> View {
+    fn next_unbanned(&self, mut view: View, banned: ReplicaSet) -> View {
         // At most f are banned, so the search ends.
         while banned >> self.primary(view).0 & 1 == 1 {
             view = view.next();
@@ -203,7 +208,6 @@ mod tests {
         assert!(departures.moved(&step(Cause::Tick, 3)).is_err(), "a view too far");
         assert!(departures.moved(&step(Cause::Other, 2)).is_err(), "no time-out");
         assert!(departures.moved(&Step { pending: 0, ..step(Cause::Tick, 2) }).is_err(), "nothing waits");
-        assert_eq!(departures.moved(&Step { pending: 0, ..step(Cause::NewView, 2) }), Ok(()), "a guilty primary");
         assert!(departures.moved(&Step { has_decided_next: true, ..step(Cause::Tick, 2) }).is_err());
         for (stable, executed, is_right) in [(0, window - 1, true), (0, window, false), (4, 3, false), (4, 4, true)] {
             let mut step = step(Cause::Tick, 2);
@@ -211,6 +215,25 @@ mod tests {
                 (state.stable, state.executed) = (Slot(stable), Slot(executed));
             }
             assert_eq!(departures.moved(&step).is_ok(), is_right, "stable at {stable}, executed {executed}");
+        }
+    }
+
+    #[test]
+    fn a_view_is_lost_over_its_own_guilty_new_view_to_whoever_waits_for_it() {
+        let departures = heard(&[], 0);
+        for (target, view, is_guilty, next, is_right) in [
+            (Some(2), 2, true, 3, true),
+            (Some(2), 2, true, 4, false),
+            (Some(2), 2, false, 3, false),
+            (Some(2), 3, true, 3, false),
+            (Some(2), 3, true, 4, false),
+            (None, 2, true, 2, false),
+            (None, 1, true, 2, false),
+        ] {
+            let mut step = Step { pending: 0, ..step(Cause::NewView(View(view), is_guilty), next) };
+            step.before.target = target.map(View);
+            let finding = departures.moved(&step);
+            assert_eq!(finding.is_ok(), is_right, "NEW-VIEW of {view}, waits for {target:?}: {finding:?}");
         }
     }
 

@@ -36,7 +36,7 @@ use cretoai_core::committee::ReplicaSet;
 use cretoai_core::config::Chain;
 use cretoai_core::hash::Digest;
 use cretoai_core::ledger::Standings;
-use cretoai_core::message::{Message, Signed, ViewChange};
+use cretoai_core::message::{Message, NewViewMessage, Signed, ViewChange};
 use cretoai_core::outbox::Execution;
 use cretoai_core::record::Record;
 use cretoai_core::replica::{Footprint, Replica};
@@ -62,6 +62,7 @@ type Finding = Result<(), String>;
 pub struct Oracles {
     off: u32,
     honest: ReplicaSet,
+    auditor: Auditor,
     first: Option<Violation>,
     bodies: bodies::Bodies,
     order: order::Order,
@@ -110,10 +111,11 @@ impl Oracles {
             certificates: certificates::Certificates::new(&auditor, n),
             prepared: prepared::Prepared::default(),
             standing: standing::Standing::new(chain, auditor.clone()),
-            accountability: accountability::Accountability::new(auditor, honest, n),
+            accountability: accountability::Accountability::new(auditor.clone(), honest, n),
             departures: departure::Departures::new(chain),
             back_off: back_off::BackOff::new(n),
             liveness: Liveness::default(),
+            auditor,
         }
     }
 
@@ -175,11 +177,11 @@ impl Oracles {
                 self.judge(6, finding);
             }
             Record::Evidence(evidence) => {
-                let fault = self.accountability.stored(id, evidence);
-                if let Ok(fault) = fault {
-                    self.standing.stored(id, evidence, fault);
+                let offence = self.accountability.stored(id, evidence);
+                if let Ok(offence) = offence {
+                    self.standing.stored(id, evidence, offence);
                 }
-                self.judge(11, fault.map(|_| ()));
+                self.judge(11, offence.map(|_| ()));
             }
             Record::OwnVertex(vertex) | Record::Vertex(vertex) => {
                 if let Some(evidence) = vertex.body.evidence()
@@ -277,6 +279,12 @@ impl Oracles {
         self.departures.hears(id, said);
     }
 
+    /// Whether a NEW-VIEW convicts whoever made it.
+    #[must_use]
+    pub fn is_guilty(&self, message: &NewViewMessage) -> bool {
+        self.auditor.convicts(message)
+    }
+
     /// A correct replica is somewhere else after a step than before.
     pub fn moved(&mut self, replica: &Replica, cause: Cause, before: State, plan: &Plan) {
         let (id, after, k) = (replica.id(), State::of(replica), replica.back_off());
@@ -361,7 +369,7 @@ impl Oracles {
     pub fn overdue(&mut self, now: u64, clients: &Clients, executed: impl Fn(u16) -> u64) -> Option<(u32, String)> {
         let request = self.liveness.overdue(now, clients, executed).map(|sentence| (10, sentence));
         let conviction = self.standing.overdue(now).map(|sentence| (17, sentence));
-        request.or(conviction).filter(|(number, _)| self.off & 1 << number == 0)
+        first_on(self.off, [request, conviction])
     }
 
     /// A correct replica came back from its disk, with the state after a slot.
@@ -386,10 +394,43 @@ impl Oracles {
     }
 }
 
-/// A replica's `T(k)`, in nanoseconds (`docs/protocol.md` T2).
+/// The first finding of an oracle that is not off.
+fn first_on(off: u32, found: [Option<(u32, String)>; 2]) -> Option<(u32, String)> {
+    found.into_iter().flatten().find(|(number, _)| off & 1 << number == 0)
+}
+
+/// A replica's `T(k)` (`docs/protocol.md` T2) in nanoseconds of true time, than which its clock may be faster or slower.
 fn timeout(plan: &Plan, id: ReplicaId, k: u32) -> u64 {
+    const MILLION: u64 = 1_000_000;
     let own = plan.timeouts_of.iter().find(|entry| entry.replica == id.0);
     let timeouts = own.map_or(&plan.timeouts, |entry| &entry.timeouts);
     let doubled = timeouts.base_us.saturating_mul(1_u64.checked_shl(k).unwrap_or(u64::MAX));
-    doubled.min(timeouts.max_us).saturating_mul(1000)
+    let local = doubled.min(timeouts.max_us).saturating_mul(1000);
+    let drift = plan.clocks.iter().find(|clock| clock.replica == id.0).map_or(0, |clock| clock.drift_ppm);
+    let shown = MILLION.saturating_add_signed(drift).max(1);
+    u64::try_from(u128::from(local) * u128::from(MILLION) / u128::from(shown)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Clock;
+
+    #[test]
+    fn an_oracle_that_is_off_hides_no_other_ones_finding() {
+        let found = || [(10, "a request is late"), (17, "a conviction is")].map(|(of, it)| Some((of, it.to_owned())));
+        let first = |off| first_on(off, found()).map(|(number, _)| number);
+        assert_eq!(
+            [first(0), first(1 << 10), first(1 << 17), first(1 << 10 | 1 << 17)],
+            [Some(10), Some(17), Some(10), None]
+        );
+    }
+
+    #[test]
+    fn a_time_out_on_a_quick_clock_is_short_in_true_time() {
+        let clock = |replica, drift_ppm| Clock { replica, drift_ppm, ..Clock::default() };
+        let plan = Plan { clocks: vec![clock(1, 100_000), clock(2, -100_000)], ..Plan::default() };
+        let of = |id| timeout(&plan, ReplicaId(id), 1);
+        assert_eq!([of(0), of(1), of(2)], [800_000_000, 727_272_727, 888_888_888]);
+    }
 }

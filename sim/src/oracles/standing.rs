@@ -2,7 +2,7 @@
 //! (`docs/protocol.md` O17, X13, X14, F15).
 
 use super::Finding;
-use crate::audit::{Auditor, Fault};
+use crate::audit::{Auditor, Offence};
 use cretoai_core::committee::ReplicaSet;
 use cretoai_core::config::Chain;
 use cretoai_core::evidence::Evidence;
@@ -30,20 +30,20 @@ pub(super) struct Standing {
     chain: Arc<Chain>,
     auditor: Auditor,
     records: Vec<Record>,
-    counted: BTreeSet<Fault>,
+    counted: BTreeSet<Offence>,
     /// The last slot that anybody executed.
     last: Slot,
     /// What correct replicas can prove and nobody has yet, and which of them.
-    provable: BTreeMap<Fault, ReplicaSet>,
+    provable: BTreeMap<Offence, ReplicaSet>,
     /// Who owes progress, and how soon, in nanoseconds.
     owing: Option<(ReplicaSet, u64)>,
     /// By when somebody is to be convicted, earliest first.
-    due: Vec<(u64, Fault)>,
+    due: Vec<(u64, Offence)>,
     /// What is owed since the last event.
-    fresh: Vec<Fault>,
+    fresh: Vec<Offence>,
 }
 
-/// What a fault costs, in thousandths.
+/// What an offence costs, in thousandths.
 fn cost(kind: &str) -> u16 {
     match kind {
         "E8" | "E9" => 400,
@@ -83,7 +83,7 @@ impl Standing {
     }
 
     /// More are proven faulty than the protocol bears: everybody stops at this slot (X16).
-    fn is_over(&self) -> bool {
+    fn are_too_many(&self) -> bool {
         self.auditor.bearable() < self.records.iter().filter(|record| !record.fell.is_empty()).count()
     }
 
@@ -93,7 +93,7 @@ impl Standing {
         execution.listed.iter().try_for_each(|(vertex, verdict)| {
             let (slot, author) = (execution.slot, vertex.body.author);
             let is_banned = self.records[author.index()].is_banned(slot);
-            if is_banned != (*verdict == Verdict::Banned) && !self.is_over() {
+            if is_banned != (*verdict == Verdict::Banned) && !self.are_too_many() {
                 let whether = if is_banned { "is" } else { "is not" };
                 return Err(format!("what {author} made is {verdict:?} in {slot}, where it {whether} banned"));
             }
@@ -105,18 +105,18 @@ impl Standing {
     fn counts(&mut self, slot: Slot, evidence: &Evidence) -> Finding {
         let guilt = self.auditor.evidence(evidence);
         let guilt = guilt.map_err(|why| format!("evidence is final in {slot} that proves nothing: {why}"))?;
-        let (of, score) = (guilt.fault.of, self.records[guilt.fault.of.index()].score(slot));
-        self.provable.remove(&guilt.fault);
-        if score == 0 || !self.counted.insert(guilt.fault) {
+        let (of, score) = (guilt.offence.of, self.records[guilt.offence.of.index()].score(slot));
+        self.provable.remove(&guilt.offence);
+        if score == 0 || !self.counted.insert(guilt.offence) {
             return Ok(());
         }
-        let score = score.saturating_sub(cost(guilt.fault.kind));
+        let score = score.saturating_sub(cost(guilt.offence.kind));
         self.records[of.index()].fell.push((slot, score));
         if score == 0 {
-            self.provable.retain(|fault, _| fault.of != of);
+            self.provable.retain(|offence, _| offence.of != of);
         }
         let interval = self.chain.genesis.checkpoint_interval;
-        if score <= TOO_LITTLE && !self.is_over() {
+        if score <= TOO_LITTLE && !self.are_too_many() {
             let from = slot.0.next_multiple_of(interval) + 1;
             self.records[of.index()].banned_from.get_or_insert(Slot(from));
         }
@@ -127,7 +127,7 @@ impl Standing {
     /// slot.
     pub(super) fn standings(&self, id: ReplicaId, executed: Slot, found: impl Fn(ReplicaId) -> (u16, bool)) -> Finding {
         // Whoever is the first to execute a slot is judged by the others, or by itself later.
-        if self.last < executed || self.is_over() {
+        if self.last < executed || self.are_too_many() {
             return Ok(());
         }
         let wrong = (0..).map(ReplicaId).zip(&self.records).find_map(|(of, record)| {
@@ -140,26 +140,26 @@ impl Standing {
         Err(format!("to {id} the standing of {of} after {executed} is {found}; the order makes it {due}"))
     }
 
-    /// A replica stored evidence of a fault.
-    pub(super) fn stored(&mut self, id: ReplicaId, evidence: &Evidence, fault: Fault) {
+    /// A replica stored evidence of an offence.
+    pub(super) fn stored(&mut self, id: ReplicaId, evidence: &Evidence, offence: Offence) {
         // Larger than a vertex can be is only a NEW-VIEW that names what has no form (X13).
         if let Evidence::NewView(_, bodies) = evidence
             && !bodies.iter().all(|signed| self.auditor.is_canonical(&signed.body))
         {
             return;
         }
-        let is_settled = self.records[fault.of.index()].score(self.last) == 0 || self.counted.contains(&fault);
-        if is_settled || fault.of == id {
+        let is_settled = self.records[offence.of.index()].score(self.last) == 0 || self.counted.contains(&offence);
+        if is_settled || offence.of == id {
             return;
         }
-        let holders = self.provable.entry(fault).or_default();
+        let holders = self.provable.entry(offence).or_default();
         let before = *holders;
         *holders |= 1 << id.0;
         if let Some((core, _)) = self.owing
             && before & core == 0
             && *holders & core != 0
         {
-            self.fresh.push(fault);
+            self.fresh.push(offence);
         }
     }
 
@@ -167,7 +167,7 @@ impl Standing {
     pub(super) fn begin(&mut self, core: ReplicaSet, bound: u64, now: u64) {
         self.owing = Some((core, bound));
         let held = self.provable.iter().filter(|(_, holders)| **holders & core != 0);
-        self.due = held.map(|(fault, _)| (now.saturating_add(bound), *fault)).collect();
+        self.due = held.map(|(offence, _)| (now.saturating_add(bound), *offence)).collect();
     }
 
     /// Nothing is owed any more.
@@ -179,13 +179,17 @@ impl Standing {
 
     /// Whether something is owed.
     pub(super) fn is_owed(&self) -> bool {
-        self.due.iter().map(|(_, fault)| fault).chain(&self.fresh).any(|fault| self.provable.contains_key(fault))
+        self.due
+            .iter()
+            .map(|(_, offence)| offence)
+            .chain(&self.fresh)
+            .any(|offence| self.provable.contains_key(offence))
     }
 
     /// Whether something was due by now. What is owed since the last event is owed from now on.
     pub(super) fn is_due(&mut self, now: u64) -> bool {
         if let Some((_, bound)) = self.owing {
-            self.due.extend(self.fresh.drain(..).map(|fault| (now.saturating_add(bound), fault)));
+            self.due.extend(self.fresh.drain(..).map(|offence| (now.saturating_add(bound), offence)));
         }
         self.due.first().is_some_and(|(due, _)| *due < now)
     }
@@ -193,8 +197,9 @@ impl Standing {
     /// What was due by now and has not happened.
     pub(super) fn overdue(&mut self, now: u64) -> Option<String> {
         let past = self.due.partition_point(|(due, _)| *due < now);
-        let late = self.due.drain(..past).map(|(_, fault)| fault).find(|fault| self.provable.contains_key(fault))?;
-        let (holders, Fault { of, kind, view, at }) = (self.provable[&late], late);
+        let late =
+            self.due.drain(..past).map(|(_, offence)| offence).find(|offence| self.provable.contains_key(offence))?;
+        let (holders, Offence { of, kind, view, at }) = (self.provable[&late], late);
         Some(format!("{kind} of {of} in {view} at {at}, which {holders:#b} can prove, has not counted in time"))
     }
 }
@@ -265,7 +270,7 @@ mod tests {
             assert_eq!(court.executes(slot, 0, Verdict::Final, piece), Ok(()));
         }
         assert!(court.is(1, 600, false) && court.is(2, 600, false) && court.is(3, 200, false));
-        assert!(!court.is(2, 200, false), "the same fault a second time");
+        assert!(!court.is(2, 200, false), "the same offence a second time");
         assert!(!court.is(3, 200, true) && !court.is(3, 600, false) && !court.is(1, 1000, false));
         assert!(court.is(4, 1, true), "nobody has executed so far yet");
         let again = court.evidence(4, [2, 3]);
@@ -287,9 +292,9 @@ mod tests {
     fn what_the_core_can_prove_counts_in_time() {
         let mut court = Court::new();
         let (known, foreign) = (court.evidence(4, [1, 2]), court.evidence(8, [1, 2]));
-        let fault = |at| Fault { of: OF, kind: "E8", view: View(0), at };
-        court.oracle.stored(ReplicaId(2), &known, fault(4));
-        court.oracle.stored(ReplicaId(3), &foreign, fault(8));
+        let offence = |at| Offence { of: OF, kind: "E8", view: View(0), at };
+        court.oracle.stored(ReplicaId(2), &known, offence(4));
+        court.oracle.stored(ReplicaId(3), &foreign, offence(8));
         court.oracle.begin(0b0111, 100, 50);
         assert!(court.oracle.is_owed() && !court.oracle.is_due(150) && court.oracle.is_due(151));
         assert_eq!(court.oracle.overdue(150), None);
@@ -297,9 +302,9 @@ mod tests {
         assert!(!court.oracle.is_owed(), "only somebody outside of the core can prove the other one");
         assert_eq!(court.oracle.overdue(151), None);
 
-        court.oracle.stored(ReplicaId(0), &known, fault(4));
+        court.oracle.stored(ReplicaId(0), &known, offence(4));
         assert!(!court.oracle.is_owed(), "it has counted");
-        court.oracle.stored(ReplicaId(0), &foreign, fault(8));
+        court.oracle.stored(ReplicaId(0), &foreign, offence(8));
         assert!(court.oracle.is_owed() && !court.oracle.is_due(200), "from now on");
         assert!(!court.oracle.is_due(300) && court.oracle.is_due(301));
         assert!(court.oracle.overdue(301).is_some_and(|sentence| sentence.contains("E8 of r1")));

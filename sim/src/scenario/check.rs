@@ -7,8 +7,11 @@ use cretoai_core::committee::{Committee, MIN_FAULT_TOLERANT};
 use cretoai_core::config::ConfigError;
 use std::collections::BTreeSet;
 
-/// The number of oracles in `docs/protocol.md`; they are called `O1` and so on.
+/// The number of the last oracle in `docs/protocol.md`; they are called `O1` and so on.
 const ORACLES: u32 = 18;
+
+/// What has an oracle's number in `docs/protocol.md` and is none: it says what oracles look at.
+const NO_ORACLE: u32 = 13;
 
 /// What stands in a report for an oracle when an expectation of the plan did not hold.
 const EXPECTATION: &str = "expectation";
@@ -138,11 +141,11 @@ pub(super) fn must_fail(name: &str) -> Result<(), LoadError> {
 
 fn oracle(key: &str, name: &str) -> Result<(), LoadError> {
     let number: Option<u32> = name.strip_prefix('O').and_then(|number| number.parse().ok());
-    if number.is_some_and(|number| (1..=ORACLES).contains(&number)) {
+    if number.is_some_and(|number| (1..=ORACLES).contains(&number) && number != NO_ORACLE) {
         return Ok(());
     }
     let error = LoadError::at(key, Some(format!("{name:?}")), "no oracle has this name");
-    Err(error.remedy(format!("the oracles are O1 to O{ORACLES}")))
+    Err(error.remedy(format!("the oracles are O1 to O{ORACLES} but O{NO_ORACLE}")))
 }
 
 /// The operations of expectations are submitted.
@@ -231,11 +234,12 @@ mod tests {
         let rule = Fault::EnableRule { name: "quiet".to_owned() };
         let error = problem(|plan| plan.faults = vec![TimedFault { at_us: 1, fault: rule }]);
         assert!(error.contains("plan.faults[0].fault.enable-rule.name = \"quiet\": no rule has this name"), "{error}");
-        let error = problem(|plan| plan.without = vec!["O19".to_owned()]);
-        assert!(
-            error.contains("plan.without[0] = \"O19\": no oracle has this name; the oracles are O1 to O18"),
-            "{error}"
-        );
+        for none in ["O0", "O13", "O19"] {
+            let error = problem(|plan| plan.without = vec![none.to_owned()]);
+            let expected =
+                format!("plan.without[0] = \"{none}\": no oracle has this name; the oracles are O1 to O18 but O13");
+            assert!(error.contains(&expected), "{error}");
+        }
         let say = ScriptAction::Prepare { view: 0, slot: 1, batch: "b".to_owned(), hand: 0 };
         let steps = vec![ScriptStep { at_us: 0, to: Vec::new(), say }];
         let behaviour = Behaviour::Script { steps, batches: Vec::new(), honest: false };

@@ -1,7 +1,7 @@
 //! Failure files: all that is needed to see a failure again.
 
 use super::error::LoadError;
-use super::{Scenario, check, parse};
+use super::{Scenario, parse};
 use crate::plan::Plan;
 use crate::report::{RunReport, Verdict};
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ impl FailureFile {
         // The scenario says whether more than f Byzantine replicas are meant.
         let scenario = Scenario::parse(&failure.scenario, "scenario_text", &failure.scenario_text)
             .map_err(|error| LoadError::at("scenario_text", None, error.to_string()))?;
-        check::check(&failure.plan, scenario.allow_more_than_f)?;
+        scenario.check(&failure.plan)?;
         Ok(failure)
     }
 
@@ -158,6 +158,21 @@ mod tests {
     fn what_is_written_is_read_again() {
         let text = serde_json::to_string_pretty(&failure()).unwrap();
         assert_eq!(FailureFile::parse(&text), Ok(failure()));
+    }
+
+    #[test]
+    fn what_the_seed_chooses_goes_beyond_f_only_where_it_expects_replicas_to_stop() {
+        let scenario = Scenario::load("swarm").unwrap();
+        let mut themed = 0;
+        for seed in 0..600 {
+            let mut plan = scenario.plan(seed).unwrap();
+            assert_eq!(scenario.check(&plan), Ok(()), "seed {seed}");
+            plan.expectations.clear();
+            let Err(error) = scenario.check(&plan) else { continue };
+            assert_eq!(error.key, "plan.byzantine");
+            themed += 1;
+        }
+        assert!((2..20).contains(&themed), "{themed} of 600 seeds");
     }
 
     #[test]

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_seeds_make_the_same_of_a_theme() {
+    fn seeds_make_different_things_of_a_theme() {
         for theme in THEMES {
             let text = |seed| serde_json::to_string(&Plan { seed: 0, ..with(theme, seed) }).expect("a plan is data");
             let mut plans: Vec<String> = (0..30).map(text).collect();

@@ -106,8 +106,16 @@ impl Run<'_> {
         }
         let kind = letter.meta.kind;
         let is_late_vote = matches!(kind, Kind::Prepare | Kind::Commit) && result == Err(Ignored::Duplicate);
-        if let Message::ViewChange(message) = letter.message.get() {
-            self.oracles.hears(machine.id, &message.signed);
+        let mut cause = Cause::Other;
+        match letter.message.get() {
+            Message::ViewChange(message) => self.oracles.hears(machine.id, &message.signed),
+            Message::NewView(message) => {
+                let view = message.signed.body.view;
+                // Only then does it matter.
+                let leaves = state.target.is_some_and(|target| view < target);
+                cause = Cause::NewView(view, leaves && self.oracles.is_guilty(message));
+            }
+            _ => {}
         }
         self.release(index);
         self.spend(host, 1);
@@ -117,7 +125,7 @@ impl Run<'_> {
             self.tallies.took(result);
             return self.drain(host);
         }
-        self.after(host, state, result, if kind == Kind::NewView { Cause::NewView } else { Cause::Other });
+        self.after(host, state, result, cause);
     }
 
     fn step_request(&mut self, host: usize, op: u32) {

@@ -3,7 +3,7 @@
 use super::Run;
 use crate::disk::{Item, Snapshot, Write};
 use crate::observe::{State, What};
-use crate::plan::{Boundary, Fault};
+use crate::plan::Boundary;
 use crate::probes::Probe;
 use crate::schedule::Due;
 use cretoai_core::batch::NULL_BATCH;
@@ -264,11 +264,10 @@ impl Run<'_> {
 
     /// How old is what a replica executes. Of what a Byzantine one made nobody knows, nor where clocks are set.
     fn note_pace(&mut self, id: ReplicaId, execution: &Execution) {
-        let is_set = self.plan.faults.iter().any(|at| matches!(at.fault, Fault::SetClock { .. }));
         for (vertex, verdict) in &execution.listed {
             let author = vertex.body.author;
-            let made =
-                (self.is_honest(author) && !is_set).then(|| self.hosts[author.index()].clock.when(vertex.body.ts));
+            let made = (self.is_honest(author) && !self.sets_clocks)
+                .then(|| self.hosts[author.index()].clock.when(vertex.body.ts));
             let age = made.map(|made| self.now.saturating_sub(made));
             self.oracles.paces(id, age, author == id && *verdict == Verdict::Final);
         }

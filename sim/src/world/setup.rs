@@ -34,6 +34,11 @@ fn reads_disks(plan: &Plan) -> bool {
     plan.all_faults().any(restarts) || points || crashes && plan.phases.calm.is_some()
 }
 
+/// Whether any clock may be set, so that nobody knows from what it shows how old something is.
+fn sets_clocks(plan: &Plan) -> bool {
+    plan.all_faults().any(|fault| matches!(fault, Fault::SetClock { .. }))
+}
+
 /// Replicas that keep the protocol's promises: neither Byzantine nor robbed of their disks.
 fn honest(plan: &Plan) -> ReplicaSet {
     let wiped = |fault: &Fault| match fault {
@@ -108,6 +113,7 @@ impl<'a> Run<'a> {
             fault_rng: rng(Concern::Faults),
             adversary_rng: rng(Concern::Adversary),
             has_cpu_costs: cpu.sign_ns > 0 || cpu.verify_ns > 0 || cpu.step_ns > 0,
+            sets_clocks: sets_clocks(plan),
             scratch: Scratch::default(),
             keys,
             chain,
@@ -187,5 +193,25 @@ impl<'a> Run<'a> {
         machine.outbox = Outbox::resume_at(machine.disk.end());
         machine.mode = Mode::Up;
         self.rearm(host);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Condition, Happening, Step, TimedFault, Transcript, Trigger};
+
+    #[test]
+    fn a_clock_may_be_set_at_a_time_or_by_what_happens_or_where_a_run_is_spelled_out() {
+        let fault = Fault::SetClock { replica: 1, skew_us: 5 };
+        assert!(!sets_clocks(&Plan::default()));
+        let faults = vec![TimedFault { at_us: 1, fault: fault.clone() }];
+        assert!(sets_clocks(&Plan { faults, ..Plan::default() }));
+        let when = Condition::Executed { replica: None, slot: 1 };
+        let trigger = Trigger { when, after_us: 0, then: vec![fault.clone()], repeat: false };
+        assert!(sets_clocks(&Plan { triggers: vec![trigger], ..Plan::default() }));
+        let step = Step { at_ns: 1, what: Happening::Fault(fault) };
+        let transcript = Transcript { steps: vec![step], ..Transcript::default() };
+        assert!(sets_clocks(&Plan { transcript: Some(transcript), ..Plan::default() }));
     }
 }

@@ -21,7 +21,8 @@ pub(super) fn banned_counts(quiet: &mut Quiet<'_>) {
     quiet.ops(from / 4 + 6, from / 4 + 12, 4, 4);
     cut.into_iter().for_each(|replica| quiet.at(from, Fault::Isolate { replica }));
     quiet.calm_after(from + 1);
-    // The core is one short of a quorum: the banned one is the last of it.
+    // The core is one short of a quorum. The banned one completes it: though it counts as Byzantine, it follows the
+    // protocol by then (O10).
     quiet.plan.phases.calm.iter_mut().for_each(|calm| (calm.heal_all, calm.core) = (false, core.clone()));
     quiet.plan.phases.safety_until_us = (from + 1) * quiet.unit;
 }
