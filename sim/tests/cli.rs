@@ -159,7 +159,7 @@ fn a_mistake_in_a_scenario_is_one_line_with_file_key_value_and_remedy() {
         ),
         (
             "must_fail = \"O99\"\n[plan]\n",
-            ":4: must_fail = \"O99\": no oracle has this name; the oracles are O1 to O18",
+            ":4: must_fail = \"O99\": no oracle has this name; the oracles are O1 to O18 but O13",
         ),
         ("", ": plan: is missing; write a table [plan] with what differs from the default, or [swarm]"),
         ("plan = 5 5\n", ":4: not TOML: "),

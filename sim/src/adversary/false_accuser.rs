@@ -9,7 +9,7 @@ use cretoai_core::types::{Height, ReplicaId, Slot, View};
 use cretoai_core::verify::Verified;
 use cretoai_core::vertex::{Link, Payload, Vertex};
 use cretoai_core::vote::{Phase, Vote};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Accuses others of what they did not do.
@@ -19,10 +19,11 @@ pub(super) struct FalseAccuser {
     /// The last vote and VIEW-CHANGE that it heard from each of the others.
     votes: BTreeMap<ReplicaId, Signed<Vote>>,
     view_changes: BTreeMap<ReplicaId, Arc<Signed<ViewChange>>>,
-    /// By signer, phase and slot, the last vote.
-    by_slot: BTreeMap<(ReplicaId, Phase, Slot), Signed<Vote>>,
+    /// By slot, signer and phase, the last vote. The lowest slots are forgotten first.
+    by_slot: BTreeMap<(Slot, ReplicaId, Phase), Signed<Vote>>,
     /// Two votes of one signer and phase for one slot, in two views for two batches, as is right after a view change.
-    changed: Vec<(Signed<Vote>, Signed<Vote>)>,
+    /// The oldest are forgotten first.
+    changed: VecDeque<(Signed<Vote>, Signed<Vote>)>,
     /// The last vertex of its puppet: what follows upon it could be final.
     last: Option<Link>,
 }
@@ -37,7 +38,7 @@ impl FalseAccuser {
             votes: BTreeMap::new(),
             view_changes: BTreeMap::new(),
             by_slot: BTreeMap::new(),
-            changed: Vec::new(),
+            changed: VecDeque::new(),
             last: None,
         }
     }
@@ -45,24 +46,21 @@ impl FalseAccuser {
     fn hears(&mut self, vote: &Signed<Vote>) {
         self.votes.insert(vote.signer, vote.clone());
         for (slot, digest) in vote.body.entries.iter() {
-            let before = self.by_slot.insert((vote.signer, vote.body.phase, slot), vote.clone());
+            let before = self.by_slot.insert((slot, vote.signer, vote.body.phase), vote.clone());
             let is_changed = |before: &Signed<Vote>| {
                 before.body.view != vote.body.view && before.body.digest_for(slot) != Some(digest)
             };
-            if let Some(before) = before.filter(is_changed)
-                && self.changed.len() < REMEMBERED
-            {
-                self.changed.push((before, vote.clone()));
-            }
+            self.changed.extend(before.filter(is_changed).map(|before| (before, vote.clone())));
         }
-        if REMEMBERED < self.by_slot.len() {
+        self.changed.drain(..self.changed.len().saturating_sub(REMEMBERED));
+        while REMEMBERED < self.by_slot.len() {
             self.by_slot.pop_first();
         }
     }
 
     fn accusation(&self, stage: &mut Stage<'_>) -> Evidence {
         if !self.changed.is_empty() && stage.rng.chance(500) {
-            let (first, second) = stage.rng.pick(&self.changed);
+            let (first, second) = &self.changed[stage.rng.index(self.changed.len())];
             return Evidence::Votes(first.clone(), second.clone());
         }
         let victim = ReplicaId((stage.id.0 + 1) % stage.committee().n());
@@ -136,5 +134,34 @@ impl Adversary for FalseAccuser {
         let message = Message::Vertex(stage.vertex(vertex));
         stage.say(stage.others(), message);
         stage.wakes.push(stage.now + self.period);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cretoai_core::hash::Digest;
+    use cretoai_core::signature::Signature;
+
+    fn vote(signer: u16, view: u64, slot: u64) -> Signed<Vote> {
+        let digest = Digest([u8::try_from(view).expect("a small view"); 32]);
+        let body = Vote::one(Phase::Commit, View(view), Slot(slot), digest);
+        Signed { signer: ReplicaId(signer), body, signature: Signature::new(&[0; 16]) }
+    }
+
+    #[test]
+    fn a_false_accuser_forgets_the_lowest_slots_and_the_oldest_changes_first() {
+        let mut accuser = FalseAccuser::new(1);
+        let last = 2 * REMEMBERED as u64;
+        for slot in 1..=last {
+            for view in 0..2 {
+                accuser.hears(&vote(0, view, slot));
+                accuser.hears(&vote(1, view, slot));
+            }
+        }
+        assert!(accuser.by_slot.len() <= REMEMBERED && accuser.changed.len() <= REMEMBERED);
+        assert!(accuser.by_slot.contains_key(&(Slot(last), ReplicaId(0), Phase::Commit)), "r0's is as new as r1's");
+        let changed = accuser.changed.back().expect("all changed");
+        assert_eq!(changed.1, vote(1, 1, last));
     }
 }

@@ -7,7 +7,7 @@ use cretoai_core::committee::singleton;
 use cretoai_core::hash::Digest;
 use cretoai_core::message::{Message, NewView, NewViewMessage, Signed, ViewChange, ViewChangeMessage};
 use cretoai_core::signature::{Signature, Statement};
-use cretoai_core::types::{ReplicaId, Slot, View};
+use cretoai_core::types::ReplicaId;
 use cretoai_core::verify::Verified;
 use cretoai_core::vote::{Entries, Phase, Vote};
 use std::sync::Arc;
@@ -74,8 +74,9 @@ fn moved(stage: &mut Stage<'_>, message: &Message) -> Option<Message> {
     match message {
         Message::Vote(old) => Some(Message::Vote(vote(stage, old, origin))),
         Message::Checkpoint(old) => Some(Message::Checkpoint(checkpoint(stage, old, origin)?)),
-        Message::ViewChange(old) => {
-            let signed = Arc::new(view_change(stage, &old.signed, origin)?);
+        Message::ViewChange(old) if matches!(origin, Origin::View) => {
+            let body = ViewChange { view: old.signed.body.view.next(), ..old.signed.body.clone() };
+            let signed = Arc::new(Signed { body, ..Signed::clone(&old.signed) });
             Some(Message::ViewChange(Arc::new(ViewChangeMessage { signed, ..ViewChangeMessage::clone(old) })))
         }
         Message::NewView(old) if matches!(origin, Origin::View) => {
@@ -122,21 +123,6 @@ fn checkpoint(stage: &Stage<'_>, old: &Signed<CheckpointVote>, origin: Origin) -
         Origin::View | Origin::Phase => return None,
     };
     let signature = signature(stage, old, origin, Statement::Checkpoint(&body));
-    Some(Signed { signer: old.signer, body, signature })
-}
-
-/// Elsewhere nothing has happened yet.
-fn view_change(stage: &Stage<'_>, old: &Signed<ViewChange>, origin: Origin) -> Option<Signed<ViewChange>> {
-    let View(view) = old.body.view;
-    let body = match origin {
-        Origin::View => ViewChange { view: View(view.saturating_add(1)), ..old.body.clone() },
-        Origin::Chain | Origin::Epoch => {
-            let state = stage.chain.id;
-            ViewChange { view: old.body.view, stable: Slot(0), state, prepared: Vec::new(), voted: Vec::new() }
-        }
-        Origin::Slot | Origin::Phase => return None,
-    };
-    let signature = signature(stage, old, origin, Statement::ViewChange(&body));
     Some(Signed { signer: old.signer, body, signature })
 }
 

@@ -7,6 +7,7 @@ use cretoai_core::outbox::Envelope;
 use cretoai_core::time::Instant;
 use cretoai_core::types::ReplicaId;
 use cretoai_core::verify::Verified;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Proposes with another time.
@@ -15,13 +16,16 @@ pub(super) struct TimeLiar {
     offset_ns: Option<i64>,
     always: Option<Instant>,
     hidden: bool,
-    /// The batches that it voted for and did not show.
-    kept: Vec<Arc<HashedBatch>>,
+    /// The last batches that it voted for and did not show.
+    kept: VecDeque<Arc<HashedBatch>>,
 }
+
+/// How many batches it keeps for those who ask.
+const KEPT: usize = 64;
 
 impl TimeLiar {
     pub(super) fn new(offset_us: Option<i64>, hidden: bool) -> Self {
-        Self { offset_ns: offset_us.map(|us| us.saturating_mul(1000)), always: None, hidden, kept: Vec::new() }
+        Self { offset_ns: offset_us.map(|us| us.saturating_mul(1000)), always: None, hidden, kept: VecDeque::new() }
     }
 
     fn propose(&mut self, stage: &Stage<'_>, old: &PrePrepare) -> PrePrepare {
@@ -34,6 +38,7 @@ impl TimeLiar {
             return new;
         }
         self.kept.extend(new.batches);
+        self.kept.drain(..self.kept.len().saturating_sub(KEPT));
         PrePrepare { vote: new.vote, batches: old.batches.clone() }
     }
 }

@@ -152,8 +152,8 @@ pub enum Behaviour {
         forged_per_mille: u32,
     },
     /// It sends again what it received, to anyone and at any time, and from other senders too: as it was, and as if it
-    /// had been said in another view, about another slot, in the other phase, or in this chain and epoch and not in
-    /// others that have the same keys.
+    /// had been said in another view, about another slot, in the other phase, or (votes and CHECKPOINTs) in this chain
+    /// and epoch and not in others that have the same keys.
     Replayer {
         /// How many of the messages it receives.
         per_mille: u32,
@@ -181,7 +181,8 @@ pub enum Behaviour {
         /// How many of its vertices.
         per_mille: u32,
     },
-    /// It makes vertices of evidence that proves nothing: forged, misread, or of another chain.
+    /// It makes vertices of evidence that proves nothing: forged, misread, repeated, of another chain, or of two
+    /// views.
     FalseAccuser {
         /// How often.
         period_us: u64,
