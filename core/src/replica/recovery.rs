@@ -236,6 +236,8 @@ impl Replica {
     pub(super) fn resume(&mut self, out: &mut Outbox) {
         self.resuming = false;
         self.timers.enter_view(self.now);
+        // What the log gave back was judged at a time that nobody had told yet. It waits from now on (T4).
+        self.pool.reopen(self.exec(), self.ledger.frontier(), self.moment());
         self.schedule_evidence();
         if self.execution.diverged {
             out.task(Task::DropSnapshots(std::mem::take(&mut self.execution.worthless)));

@@ -7,7 +7,7 @@ use cretoai_core::committee::singleton;
 use cretoai_core::hash::Digest;
 use cretoai_core::message::{Message, NewView, NewViewMessage, Signed, ViewChange, ViewChangeMessage};
 use cretoai_core::signature::{Signature, Statement};
-use cretoai_core::types::ReplicaId;
+use cretoai_core::types::{ReplicaId, View};
 use cretoai_core::verify::Verified;
 use cretoai_core::vote::{Entries, Phase, Vote};
 use std::sync::Arc;
@@ -75,7 +75,7 @@ fn moved(stage: &mut Stage<'_>, message: &Message) -> Option<Message> {
         Message::Vote(old) => Some(Message::Vote(vote(stage, old, origin))),
         Message::Checkpoint(old) => Some(Message::Checkpoint(checkpoint(stage, old, origin)?)),
         Message::ViewChange(old) if matches!(origin, Origin::View) => {
-            let body = ViewChange { view: old.signed.body.view.next(), ..old.signed.body.clone() };
+            let body = ViewChange { view: later(old.signed.body.view), ..old.signed.body.clone() };
             let signed = Arc::new(Signed { body, ..Signed::clone(&old.signed) });
             Some(Message::ViewChange(Arc::new(ViewChangeMessage { signed, ..ViewChangeMessage::clone(old) })))
         }
