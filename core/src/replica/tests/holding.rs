@@ -65,3 +65,21 @@ fn a_vertex_whose_predecessor_was_evicted_keeps_nobody_busy() {
         assert_eq!(node.replica.ledger().frontier().last_of(ReplicaId(0)).id, chain[quota - 1].id());
     }
 }
+
+// Rule T4: with a time from before the first step, whatever a restarted replica executed seemed to have taken since
+// genesis, and its time-out did not shrink.
+#[test]
+fn what_the_log_gives_back_waits_from_the_first_step_on() {
+    let mut cluster = Cluster::new(4);
+    let lose_all = |_: ReplicaId, _: ReplicaId, _: &Message| true;
+    cluster.run(Duration::from_millis(10), lose_all);
+    cluster.request(1);
+    cluster.run(Duration::from_millis(1), lose_all);
+    cluster.crash(1);
+    cluster.run(Duration::from_millis(20), lose_all);
+    cluster.restart(1);
+    let restarted = cluster.now;
+    cluster.run(Duration::from_millis(1), lose_all);
+    let (since, _) = cluster.nodes[1].replica.pool.oldest_pending().expect("its own vertex waits");
+    assert!(restarted <= since, "{since} before {restarted}");
+}
