@@ -344,12 +344,22 @@ impl Plan {
         genesis
     }
 
+    /// The time-outs of one replica.
+    #[must_use]
+    pub fn timeouts_of(&self, id: ReplicaId) -> TimeoutPlan {
+        let own = self.timeouts_of.iter().find(|entry| entry.replica == id.0);
+        own.map_or(self.timeouts, |entry| entry.timeouts)
+    }
+
+    /// The different time-outs that replicas may have.
+    pub fn all_timeouts(&self) -> impl Iterator<Item = &TimeoutPlan> {
+        self.timeouts_of.iter().map(|entry| &entry.timeouts).chain([&self.timeouts])
+    }
+
     /// The configuration of one replica.
     #[must_use]
     pub fn config(&self, id: ReplicaId, chain: &Chain) -> Config {
-        let own = self.timeouts_of.iter().find(|entry| entry.replica == id.0);
-        let timeouts = own.map_or(self.timeouts, |entry| entry.timeouts).to_core();
-        let mut config = Config::new(id, chain, timeouts);
+        let mut config = Config::new(id, chain, self.timeouts_of(id).to_core());
         config.pipeline = self.pipeline;
         config
     }

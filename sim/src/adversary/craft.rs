@@ -11,6 +11,11 @@ use cretoai_core::vertex::{SignedVertex, Vertex};
 use cretoai_core::vote::{Entries, Phase, Vote};
 use std::sync::Arc;
 
+/// The next view. Another liar may have spoken of the last one that a number can name.
+pub(super) fn later(view: View) -> View {
+    View(view.0.saturating_add(1))
+}
+
 impl Stage<'_> {
     /// A digest that nothing has.
     pub fn some_digest(&mut self) -> Digest {

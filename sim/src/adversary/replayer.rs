@@ -1,13 +1,14 @@
 //! What others said, said again: later, to anyone, after restarts, and as if it were about another view, slot or phase,
 //! or had been said in this chain and epoch and not in others.
 
+use super::craft::later;
 use super::{Adversary, Stage};
 use cretoai_core::checkpoint::CheckpointVote;
 use cretoai_core::committee::singleton;
 use cretoai_core::hash::Digest;
 use cretoai_core::message::{Message, NewView, NewViewMessage, Signed, ViewChange, ViewChangeMessage};
 use cretoai_core::signature::{Signature, Statement};
-use cretoai_core::types::{ReplicaId, View};
+use cretoai_core::types::ReplicaId;
 use cretoai_core::verify::Verified;
 use cretoai_core::vote::{Entries, Phase, Vote};
 use std::sync::Arc;
@@ -86,11 +87,6 @@ fn moved(stage: &mut Stage<'_>, message: &Message) -> Option<Message> {
         }
         _ => None,
     }
-}
-
-/// The next view. Another liar may have spoken of the last one that a number can name.
-fn later(view: View) -> View {
-    View(view.0.saturating_add(1))
 }
 
 /// What was decided elsewhere.

@@ -1,5 +1,6 @@
 //! Adversaries that say too much: views without end, floods, forgeries.
 
+use super::craft::later;
 use super::{Adversary, Stage, whole};
 use crate::plan::Kind;
 use crate::rules::set_or_all;
@@ -41,7 +42,7 @@ impl Adversary for ViewSpammer {
         // The next view now and then; and one by one at first, then by doubling: the end is reached in about 70 steps.
         self.view = if self.view < 10 { self.view + 1 } else { self.view.saturating_mul(2) };
         self.call(stage, View(self.view));
-        self.call(stage, View(self.heard.0.saturating_add(1)));
+        self.call(stage, later(self.heard));
         stage.wakes.push(stage.now + self.period);
     }
 
@@ -100,7 +101,7 @@ impl Flooder {
             Kind::Status => {
                 let body = Status {
                     view,
-                    target: Some(View(view.0.saturating_add(1))),
+                    target: Some(later(view)),
                     stable: Slot(0),
                     executed: Slot(stage.rng.below(10)),
                     progress: vec![],
@@ -174,7 +175,7 @@ impl Forger {
         match stage.rng.below(6) {
             0 => forged.signer = ReplicaId(u16::try_from(stage.rng.below(u64::from(n))).expect("below n")),
             1 => forged.signer = ReplicaId(n + u16::try_from(stage.rng.below(5)).expect("small")),
-            2 => forged.body.view = View(forged.body.view.0.saturating_add(1)),
+            2 => forged.body.view = later(forged.body.view),
             3 => {
                 let other = if vote.body.phase == Phase::Prepare { Phase::Commit } else { Phase::Prepare };
                 forged.body.phase = other;

@@ -15,8 +15,7 @@ impl Bound {
     #[must_use]
     pub fn new(plan: &Plan, committee: Committee, k: u32, delay: u64) -> Self {
         let ns = |us: u64| us.saturating_mul(1000);
-        let timeouts = plan.timeouts_of.iter().map(|entry| entry.timeouts).chain([plan.timeouts]);
-        let most = |of: fn(&crate::plan::TimeoutPlan) -> u64| timeouts.clone().map(|t| ns(of(&t))).max().unwrap_or(0);
+        let most = |of: fn(&crate::plan::TimeoutPlan) -> u64| plan.all_timeouts().map(|t| ns(of(t))).max().unwrap_or(0);
         let (base, max) = (most(|t| t.base_us), most(|t| t.max_us));
         let timeout = |k: u32| base.saturating_mul(1_u64.checked_shl(k).unwrap_or(u64::MAX)).min(max);
         let doublings =

@@ -347,8 +347,7 @@ impl Oracles {
     pub fn begin(&mut self, core: ReplicaSet, bound: Bound, plan: &Plan, now: u64) {
         self.liveness.begin(core, bound, now);
         // Room for another vertex, everybody's turn and one more, and then the vertex itself (X13).
-        let timeouts = plan.timeouts_of.iter().map(|entry| entry.timeouts).chain([plan.timeouts]);
-        let base = timeouts.map(|timeouts| timeouts.base_us).max().unwrap_or(0).saturating_mul(1000);
+        let base = plan.all_timeouts().map(|timeouts| timeouts.base_us).max().unwrap_or(0).saturating_mul(1000);
         let turns = base.saturating_mul(u64::from(plan.n) + 2);
         self.standing.begin(core, bound.0.saturating_mul(2).saturating_add(turns), now);
     }
@@ -402,8 +401,7 @@ fn first_on(off: u32, found: [Option<(u32, String)>; 2]) -> Option<(u32, String)
 /// A replica's `T(k)` (`docs/protocol.md` T2) in nanoseconds of true time, than which its clock may be faster or slower.
 fn timeout(plan: &Plan, id: ReplicaId, k: u32) -> u64 {
     const MILLION: u64 = 1_000_000;
-    let own = plan.timeouts_of.iter().find(|entry| entry.replica == id.0);
-    let timeouts = own.map_or(&plan.timeouts, |entry| &entry.timeouts);
+    let timeouts = plan.timeouts_of(id);
     let doubled = timeouts.base_us.saturating_mul(1_u64.checked_shl(k).unwrap_or(u64::MAX));
     let local = doubled.min(timeouts.max_us).saturating_mul(1000);
     let drift = plan.clocks.iter().find(|clock| clock.replica == id.0).map_or(0, |clock| clock.drift_ppm);

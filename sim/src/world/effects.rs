@@ -217,8 +217,7 @@ impl Run<'_> {
     /// that allows (D16, F5).
     fn check_time(&mut self, execution: &Execution) {
         let honest = self.hosts.iter().map(|host| host.would_show(self.now)).max().unwrap_or_default();
-        let timeouts = self.plan.timeouts_of.iter().map(|entry| &entry.timeouts).chain([&self.plan.timeouts]);
-        let allowed = timeouts.map(|t| t.precision_us + t.message_delay_us).max().unwrap_or_default();
+        let allowed = self.plan.all_timeouts().map(|t| t.precision_us + t.message_delay_us).max().unwrap_or_default();
         // A slot is later than the one before by a nanosecond at the least, whatever its batch says.
         let last = honest.0 + allowed * 1000 + execution.slot.0;
         if last < execution.time.0 {
