@@ -1,7 +1,7 @@
 //! What happens next: a heap of small entries. What an entry is about lies elsewhere, under the index in it.
 
+use dary_heap::QuaternaryHeap;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 /// What kind of thing is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub struct Event {
 #[derive(Debug, Default)]
 pub struct Schedule {
     /// Time in the upper 64 bits, then 32 bits to break ties, then kind, host and index.
-    heap: BinaryHeap<Reverse<u128>>,
+    heap: QuaternaryHeap<Reverse<u128>>,
     ties: u32,
     shuffle: Option<crate::rng::Rng>,
 }

@@ -72,14 +72,13 @@ fn is_rival(a: &cretoai_core::certificate::Claim, b: &cretoai_core::certificate:
 impl Auditor {
     /// Whether a NEW-VIEW is guilty: by itself, or by those of its VIEW-CHANGEs that it names and their signers signed.
     pub(crate) fn convicts(&self, message: &NewViewMessage) -> bool {
-        let mut shown: Vec<Arc<Signed<ViewChange>>> = Vec::new();
-        for body in &message.view_changes {
-            let is_named = message.signed.body.view_changes.contains(&body.id());
-            if is_named && self.named(body).is_ok() && shown.iter().all(|other| other.id() != body.id()) {
-                shown.push(Arc::clone(body));
-            }
-        }
-        self.new_view(&message.signed).is_ok() && self.unjust(&message.signed, &shown).is_ok()
+        let mut ids = BTreeSet::new();
+        let mut shows = |body: &&Arc<Signed<ViewChange>>| {
+            let id = body.id();
+            message.signed.body.view_changes.contains(&id) && self.named(body).is_ok() && ids.insert(id)
+        };
+        let mut shown = || message.view_changes.iter().filter(&mut shows).cloned().collect::<Vec<_>>();
+        self.new_view(&message.signed).is_ok() && self.unjust(&message.signed, &shown()).is_ok()
     }
 
     /// What is wrong with a NEW-VIEW, as far as it and those of its VIEW-CHANGEs that are shown prove it.
