@@ -17,7 +17,7 @@ pub use error::LoadError;
 pub use failure::{FORMAT, FailureFile, build};
 pub use fewer::without_replicas;
 pub use library::LIBRARY;
-pub(crate) use parse::json;
+pub(crate) use parse::json_of;
 
 use crate::plan::{Expectation, Plan};
 use crate::strategy::Strategy;

@@ -1,7 +1,7 @@
 //! Files of violations: all that is needed to take the same steps again.
 
 use super::{Bounds, Found, N, RESTARTS, SLOTS, Step, VIEWS};
-use crate::scenario::{LoadError, build, json};
+use crate::scenario::{LoadError, build, json_of};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -39,17 +39,12 @@ impl ViolationFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`LoadError`] in one line, if the file cannot be read, or is of another format.
+    /// [`LoadError`] in one line, if the file cannot be read, is of another format, or cannot be explored.
     pub fn read(file: &str) -> Result<Self, LoadError> {
-        let remedy = "give a file that `cretoai-sim explore` wrote";
+        let written = "give a file that `cretoai-sim explore` wrote";
         let text = fs::read_to_string(file)
-            .map_err(|error| LoadError::whole(file, format!("cannot be read: {error}"), remedy))?;
-        let read: Self = json(&text).map_err(|error| error.in_file(file))?;
-        if read.format != FORMAT {
-            let problem = format!("this program reads format {FORMAT}");
-            let error = LoadError::at("format", Some(read.format.to_string()), problem);
-            return Err(error.remedy("use the program that wrote the file").in_file(file));
-        }
+            .map_err(|error| LoadError::whole(file, format!("cannot be read: {error}"), written))?;
+        let read: Self = json_of(FORMAT, &text, written, "explore again").map_err(|error| error.in_file(file))?;
         let Bounds { byzantine, views, slots, restarts, .. } = read.bounds;
         let limits = [
             ("byzantine", u64::from(byzantine.0), 0, u64::from(N) - 1),
@@ -78,5 +73,46 @@ impl ViolationFile {
         text.push('\n');
         fs::write(&path, text)?;
         Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explore::Orders;
+    use cretoai_core::types::ReplicaId;
+
+    #[test]
+    fn a_violation_is_read_as_it_was_written_and_one_of_another_format_is_refused() {
+        let bounds = Bounds {
+            byzantine: ReplicaId(1),
+            views: 2,
+            slots: 1,
+            restarts: 0,
+            orders: Orders::Reduced,
+            states: 1000,
+            memory: 1 << 20,
+        };
+        let found = Found { sentence: "r0 and r2 decide differently".to_owned(), steps: Vec::new() };
+        let violation = ViolationFile::new(bounds, Some("votes-twice".to_owned()), &found);
+        let folder = std::env::temp_dir().join(format!("cretoai-violation-{}", std::process::id()));
+        let path = violation.write(&folder).unwrap();
+        let file = path.to_str().unwrap();
+        assert_eq!(ViolationFile::read(file), Ok(violation));
+
+        let text = fs::read_to_string(&path).unwrap();
+        let refusal = |from: &str, to: &str| {
+            fs::write(&path, text.replacen(from, to, 1)).unwrap();
+            ViolationFile::read(file).unwrap_err().to_string()
+        };
+        let newer = refusal("\"format\": 1", "\"format\": 2, \"nobody\": \"knows\"");
+        let remedy = "newer than this program, which reads format 1; use a newer cretoai-sim, or explore again";
+        assert_eq!(newer, format!("{file}: format = 2: {remedy}"));
+        let nameless = refusal("\"format\": 1,", "");
+        let remedy = "is missing; give a file that `cretoai-sim explore` wrote";
+        assert_eq!(nameless, format!("{file}: format: {remedy}"));
+        let wide = refusal("\"views\": 2", "\"views\": 99");
+        assert_eq!(wide, format!("{file}: bounds.views = 99: cannot be explored; give 1 to {VIEWS}"));
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

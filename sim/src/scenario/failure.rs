@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// The version of failure files that this program reads and writes.
 pub const FORMAT: u64 = 1;
 
+/// What to do about a file that is none of these.
+const WRITTEN: &str = "give a failure file that `cretoai-sim campaign` wrote";
+
 /// A run that failed, and everything it depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,13 +42,6 @@ pub struct FailureFile {
     pub mutant: Option<String>,
 }
 
-/// The part of a failure file that decides how to read the rest.
-#[derive(Deserialize)]
-struct Head {
-    #[serde(default)]
-    format: Option<serde_json::Value>,
-}
-
 impl FailureFile {
     /// Of a run.
     #[must_use]
@@ -69,31 +65,14 @@ impl FailureFile {
     /// # Errors
     /// [`LoadError`] in one line, if the file cannot be read, is of a newer format, or cannot be run.
     pub fn read(file: &str) -> Result<Self, LoadError> {
-        let remedy = "give a failure file that `cretoai-sim campaign` wrote";
         let text = fs::read_to_string(file)
-            .map_err(|error| LoadError::whole(file, format!("cannot be read: {error}"), remedy))?;
+            .map_err(|error| LoadError::whole(file, format!("cannot be read: {error}"), WRITTEN))?;
         Self::parse(&text).map_err(|error| error.in_file(file))
     }
 
     fn parse(text: &str) -> Result<Self, LoadError> {
-        let head: Head = parse::json(text)?;
-        let Some(format) = head.format else {
-            let error = LoadError::at("format", None, "is missing");
-            return Err(error.remedy("give a failure file that `cretoai-sim campaign` wrote"));
-        };
-        match format.as_u64() {
-            Some(FORMAT) => {}
-            Some(newer) if newer > FORMAT => {
-                let problem = format!("newer than this program, which reads format {FORMAT}");
-                let error = LoadError::at("format", Some(newer.to_string()), problem);
-                return Err(error.remedy("use a newer cretoai-sim, or repeat the run with its scenario and seed"));
-            }
-            _ => {
-                let error = LoadError::at("format", Some(format.to_string()), format!("must be {FORMAT}"));
-                return Err(error.remedy("give a failure file that `cretoai-sim campaign` wrote"));
-            }
-        }
-        let failure: Self = parse::json(text)?;
+        let again = "repeat the run with its scenario and seed";
+        let failure: Self = parse::json_of(FORMAT, text, WRITTEN, again)?;
         // The scenario says whether more than f Byzantine replicas are meant.
         let scenario = Scenario::parse(&failure.scenario, "scenario_text", &failure.scenario_text)
             .map_err(|error| LoadError::at("scenario_text", None, error.to_string()))?;

@@ -163,6 +163,36 @@ pub(crate) fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, LoadError
     })
 }
 
+/// Reads a JSON document of one format. Its number is looked at first: of a newer format nothing else is known.
+/// `written` says which file to give instead of one that is none of this format, `again` what can be done without a
+/// newer program.
+pub(crate) fn json_of<'a, T: Deserialize<'a>>(
+    format: u64,
+    text: &'a str,
+    written: &str,
+    again: &str,
+) -> Result<T, LoadError> {
+    let head: Head = json(text)?;
+    let said = head.format.as_ref().map(ToString::to_string);
+    let error = |problem: String| LoadError::at("format", said.clone(), problem);
+    match head.format.as_ref().map(serde_json::Value::as_u64) {
+        Some(Some(known)) if known == format => json(text),
+        Some(Some(newer)) if format < newer => {
+            let problem = format!("newer than this program, which reads format {format}");
+            Err(error(problem).remedy(format!("use a newer cretoai-sim, or {again}")))
+        }
+        Some(_) => Err(error(format!("must be {format}")).remedy(written)),
+        None => Err(error("is missing".to_owned()).remedy(written)),
+    }
+}
+
+/// The part of a file that decides how to read the rest.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    format: Option<serde_json::Value>,
+}
+
 /// Reads a plan from a value that was put together.
 pub(super) fn plan(value: serde_json::Value) -> Result<Plan, LoadError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
