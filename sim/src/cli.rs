@@ -14,6 +14,7 @@ mod run;
 mod shrink;
 mod simulate;
 mod source;
+mod threads;
 mod timeline;
 mod trace;
 mod verify;

@@ -10,7 +10,7 @@ mod summary;
 mod work;
 
 use super::args::CampaignArguments;
-use super::{Ended, Stop};
+use super::{Ended, Stop, threads};
 use crate::scenario::Scenario;
 use measure::Stopwatch;
 use progress::Progress;
@@ -36,8 +36,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(super) fn run(arguments: &CampaignArguments, out: &mut dyn Write) -> Ended {
     let scenarios: Result<Vec<_>, _> = arguments.scenarios.iter().map(|name| Scenario::load(name)).collect();
     let seeds = arguments.seeds.clone().unwrap_or(if arguments.time.is_some() { 0..u64::MAX } else { SEEDS });
-    let cores = thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let jobs = arguments.jobs.map_or(cores, usize::from);
+    let jobs = threads::jobs(arguments.jobs);
     let job = Job::new(scenarios?, seeds);
     // Before hours of work, not after.
     let json = arguments.json.as_deref().map(|path| create("--json", path)).transpose()?;

@@ -2,14 +2,10 @@
 
 use super::args::ExploreArguments;
 use super::source::break_rule;
-use super::{Ended, Stop, USAGE};
+use super::{Ended, Stop, USAGE, threads};
 use crate::explore::{Bounds, Limit, Orders, Report, ViolationFile, explore, retrace};
 use cretoai_core::types::ReplicaId;
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
-use std::thread;
 
 /// Explores within the bounds, one Byzantine replica a thread.
 pub(super) fn run(arguments: &ExploreArguments, out: &mut dyn Write) -> Ended {
@@ -21,7 +17,7 @@ pub(super) fn run(arguments: &ExploreArguments, out: &mut dyn Write) -> Ended {
     let break_rule = || mutant.map_or(Ok(()), break_rule);
     break_rule().map_err(|why| Stop::Usage(format!("--mutant {}: {why}", mutant.unwrap_or_default())))?;
     let bounds = arguments.bounds();
-    let (first, next) = (bounds[0], AtomicUsize::new(0));
+    let first = bounds[0];
     writeln!(
         out,
         "4 replicas, one of them Byzantine; views 0 to {}, slots 1 to {}, {} restarts of each honest replica\n",
@@ -29,23 +25,15 @@ pub(super) fn run(arguments: &ExploreArguments, out: &mut dyn Write) -> Ended {
         first.slots,
         first.restarts
     )?;
-    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let explore = |bounds: &Bounds| {
+        break_rule().expect("it was broken before");
+        explore(*bounds)
+    };
     let mut reports = Vec::new();
-    thread::scope(|scope| {
-        let (sender, receiver) = channel();
-        for _ in 0..cores.min(bounds.len()) {
-            let (sender, bounds, next) = (sender.clone(), &bounds, &next);
-            scope.spawn(move || {
-                break_rule().expect("it was broken before");
-                while let Some(bounds) = bounds.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let _ = sender.send(explore(*bounds));
-                }
-            });
-        }
-        drop(sender);
-        reports.extend(receiver);
-    });
-    reports.sort_by_key(|report| report.bounds.byzantine);
+    threads::each(&bounds, threads::jobs(None), explore, |report| {
+        reports.push(report);
+        Ok::<_, Stop>(())
+    })?;
     writeln!(
         out,
         "Byzantine     states       steps  depth  replica's states  inputs to the core  messages     MiB  what was said"

@@ -7,7 +7,7 @@ mod known;
 mod table;
 
 use super::args::parse_time;
-use super::{Ended, Stop};
+use super::{Ended, Stop, threads};
 use clap::{Args, ValueEnum};
 use cretoai_core::mutant::Mutant;
 use hunt::{Bounds, Hunted, Task, Way, hunt};
@@ -15,9 +15,6 @@ use known::Known;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
-use std::thread;
 
 /// What the protocol itself is called among the mutants.
 const NONE: &str = "none";
@@ -69,9 +66,15 @@ pub(super) fn run(arguments: &MutantsArguments, out: &mut dyn Write) -> Ended {
         File::create(path).map_err(complaint)
     });
     let json = json.transpose()?;
-    let cores = thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let hunted = work(&tasks, arguments.jobs.map_or(cores, usize::from), |hunted| {
-        if arguments.markdown { Ok(()) } else { table::line(out, hunted).and_then(|()| out.flush()) }
+    let mut hunted = Vec::new();
+    threads::each(&tasks, threads::jobs(arguments.jobs), hunt, |done| {
+        let done = done?;
+        if !arguments.markdown {
+            table::line(out, &done)?;
+            out.flush()?;
+        }
+        hunted.push(done);
+        Ok::<_, Stop>(())
     })?;
     if arguments.markdown {
         table::markdown(out, &hunted, &known)?;
@@ -108,42 +111,6 @@ fn all(mutants: &[Option<Mutant>], arguments: &MutantsArguments) -> Vec<Task> {
     let failures = arguments.failures.clone();
     let task = |mutant, way| Task { mutant, way, bounds, scenario: None, failures: failures.clone() };
     mutants.iter().flat_map(|mutant| ways.iter().map(|way| task(*mutant, *way))).collect()
-}
-
-/// Does everything, on several threads, and shows what is done in the order of the tasks.
-fn work(tasks: &[Task], jobs: usize, mut show: impl FnMut(&Hunted) -> io::Result<()>) -> Result<Vec<Hunted>, Stop> {
-    let next = AtomicUsize::new(0);
-    let mut done: Vec<Option<Hunted>> = tasks.iter().map(|_| None).collect();
-    let mut shown = 0;
-    thread::scope(|scope| {
-        let (sender, receiver) = channel();
-        for _ in 0..jobs {
-            let (sender, next) = (sender.clone(), &next);
-            scope.spawn(move || {
-                while let Some((at, task)) = take(tasks, next) {
-                    if sender.send((at, hunt(task))).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for (at, hunted) in receiver {
-            done[at] = Some(hunted.inspect_err(|_| next.store(tasks.len(), Ordering::Relaxed))?);
-            while let Some(hunted) = done.get(shown).and_then(Option::as_ref) {
-                shown += 1;
-                // Whoever read the output has seen enough: what is begun is the last.
-                show(hunted).inspect_err(|_| next.store(tasks.len(), Ordering::Relaxed))?;
-            }
-        }
-        Ok::<(), io::Error>(())
-    })?;
-    Ok(done.into_iter().map(|hunted| hunted.expect("every task was done")).collect())
-}
-
-fn take<'a>(tasks: &'a [Task], next: &AtomicUsize) -> Option<(usize, &'a Task)> {
-    let at = next.fetch_add(1, Ordering::Relaxed);
-    tasks.get(at).map(|task| (at, task))
 }
 
 /// What must not be.
