@@ -172,9 +172,11 @@ fn spread(seed: u64, n: u16, twins: &[u16], partitions: &[Partition]) -> Plan {
     plan
 }
 
-/// Messages of a view from some replicas to others get lost.
+/// Messages of a view from some replicas to others get lost. Of a view is a STATUS, too, and without it nobody answers
+/// across the partition with what was said within it. Bodies have no view; they decide nothing.
 fn of_view(view: u64, from: &[u16], to: &[u16]) -> MessageRule {
-    const OF_VIEWS: [Kind; 5] = [Kind::PrePrepare, Kind::Prepare, Kind::Commit, Kind::ViewChange, Kind::NewView];
+    const OF_VIEWS: [Kind; 6] =
+        [Kind::PrePrepare, Kind::Prepare, Kind::Commit, Kind::ViewChange, Kind::NewView, Kind::Status];
     MessageRule {
         kinds: OF_VIEWS.to_vec(),
         from: from.to_vec(),
