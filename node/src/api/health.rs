@@ -5,6 +5,7 @@ use crate::observer::Lag;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use cretoai_core::committee::{Committee, ReplicaSet, singleton};
 use cretoai_core::signature::PROTOCOL_TAG;
 use cretoai_runtime::env::Env;
 use serde_json::{Value, json};
@@ -41,6 +42,7 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Json<Value> {
         "silent": status.silent,
         "halted_at_high": status.halted_at_high,
         "slow_proposals": status.slow_proposals,
+        "banned": members_of(status.banned, api.chain().committee),
         "ready": unready(&api).is_empty(),
         "not_ready_because": unready(&api),
         "clock_ns": api.env.now().0,
@@ -51,6 +53,10 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Json<Value> {
             "undecodable": count(&counts.undecodable),
         },
     }))
+}
+
+fn members_of(set: ReplicaSet, committee: Committee) -> Vec<u16> {
+    committee.members().filter(|id| set & singleton(*id) != 0).map(|id| id.0).collect()
 }
 
 /// GET /health/live: the process answers.
@@ -84,4 +90,18 @@ fn unready(api: &Api) -> Vec<String> {
     let is_behind = status.applied.plus(api.chain().checkpoint_interval()) < head;
     note(is_behind.then(|| format!("at slot {} of {}", status.applied.0, head.0)));
     reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cretoai_core::types::ReplicaId;
+
+    #[test]
+    fn the_banned_are_named_by_their_ids() {
+        let committee = Committee::new(7).unwrap();
+        let banned = singleton(ReplicaId(0)) | singleton(ReplicaId(6));
+        assert_eq!(members_of(banned, committee), [0, 6]);
+        assert!(members_of(0, committee).is_empty());
+    }
 }

@@ -51,6 +51,7 @@ impl Collector for StatusCollector {
             "Proposals that came late from a primary not suspected",
             status.slow_proposals,
         )?;
+        sheet.gauge("banned_replicas", "Members proven faulty and banned", u64::from(status.banned.count_ones()))?;
         sheet.gauge("back_off", "The back-off exponent", u64::from(status.back_off))?;
         sheet.gauge_f64("timeout_seconds", "The current time-out", seconds(status.timeout))?;
         let counts = self.handle.counts();

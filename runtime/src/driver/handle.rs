@@ -3,6 +3,7 @@
 use super::ingest::IngestCounts;
 use super::waiters::{Waiters, Waiting};
 use cretoai_core::Ignored;
+use cretoai_core::committee::ReplicaSet;
 use cretoai_core::config::Chain;
 use cretoai_core::replica::{Halt, Replica};
 use cretoai_core::request::{ClientRequest, RequestId};
@@ -43,6 +44,8 @@ pub struct Status {
     pub halted_at_high: bool,
     /// Proposals that came late though their primary was not suspected, since the start (`docs/protocol.md` T18).
     pub slow_proposals: u64,
+    /// Who is banned in the next slot (`docs/protocol.md` X14).
+    pub banned: ReplicaSet,
     /// When this was so.
     pub at: Instant,
 }
@@ -66,6 +69,7 @@ impl Status {
             silent: replica.is_silent(),
             halted_at_high: replica.is_halted_at_high(),
             slow_proposals: replica.slow_proposals(),
+            banned: replica.ledger().standings().banned(),
             at,
         }
     }
