@@ -137,6 +137,8 @@ mod tests {
         let [first, second] = &decided;
         assert_eq!(convicted(&[first, &new_view, second]), 3);
         assert_eq!(convicted(&[first, second]), 0);
+        let elsewhere = Record::Committed(world.certificate(Phase::Commit, claim(6, 1, 2)).into());
+        assert_eq!(convicted(&[first, &new_view, &elsewhere]), 0, "no slot was decided in two ways");
     }
 
     #[test]

@@ -45,3 +45,18 @@ impl StateRoots {
         hash(Domain::State, &bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::testing::digest;
+
+    #[test]
+    fn the_digest_of_a_state_is_the_hash_of_its_roots_its_slot_and_its_epoch() {
+        // Rule F13, in its order.
+        let roots = StateRoots { app: digest(1), core: digest(2), order: digest(3) };
+        let numbers = [[0, 0, 0, 0, 0, 0, 0, 8], [0, 0, 0, 0, 0, 0, 1, 0]].concat();
+        let bytes = [&[1; 32][..], &[2; 32], &[3; 32], &numbers].concat();
+        assert_eq!(roots.digest(Slot(8), 256), hash(Domain::State, &bytes));
+    }
+}

@@ -272,3 +272,31 @@ impl Message {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Batch;
+    use crate::hashed::Hashed;
+    use crate::time::Instant;
+    use crate::verify::testing::{World, digest};
+
+    #[test]
+    fn only_what_asks_and_lists_of_chunks_may_skip_the_gate() {
+        // Rule G3.
+        let (slot, epoch, order, core, app) = (Slot(4), 0, digest(1), vec![], vec![]);
+        let manifest = Data::Manifest(Arc::new(Manifest { slot, epoch, order, core, app }));
+        let batch = Data::Batch(Arc::new(Hashed::new(Batch { ts: Instant(1), vertices: vec![digest(1)] })));
+        assert!(!Message::Fetch(Arc::new(vec![FetchItem::Recollection])).is_gated());
+        assert!(!Message::Data(Arc::new(manifest)).is_gated());
+        assert!(Message::Data(Arc::new(batch)).is_gated(), "it would overtake the proof before it");
+        assert!(Message::Vote(World::new(4).vote(1, Phase::Prepare, 0, &[(1, 1)])).is_gated());
+        assert!(Message::Recollection(Arc::default()).is_gated(), "what it holds is signed");
+    }
+
+    #[test]
+    fn a_vote_is_called_by_its_phase() {
+        let kind = |phase| Message::Vote(World::new(4).vote(1, phase, 0, &[(1, 1)])).kind();
+        assert_eq!([kind(Phase::Prepare), kind(Phase::Commit)], ["PREPARE", "COMMIT"]);
+    }
+}

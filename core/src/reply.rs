@@ -77,3 +77,21 @@ pub fn outcome_root(outcomes: &[(RequestId, Outcome)]) -> Digest {
     let leaves: Vec<Digest> = outcomes.iter().map(|(id, outcome)| outcome_leaf(*id, *outcome)).collect();
     merkle_root(&leaves)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::testing::digest;
+
+    #[test]
+    fn a_leaf_covers_the_request_and_what_became_of_it() {
+        // Rule F9.
+        let [executed, other] = [1, 2].map(|byte| Outcome::Executed(digest(byte)));
+        let no_op = Outcome::NoOp;
+        let outcomes = [executed, other, no_op(NoOp::Expired), no_op(NoOp::TooEarly), no_op(NoOp::Full)];
+        let leaves = [3, 4].map(|request| outcomes.map(|outcome| outcome_leaf(digest(request), outcome))).concat();
+        for (at, leaf) in leaves.iter().enumerate() {
+            assert!(!leaves[..at].contains(leaf), "leaf {at} is that of another outcome");
+        }
+    }
+}

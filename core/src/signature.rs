@@ -206,3 +206,104 @@ pub trait SignatureVerifier: fmt::Debug + Send + Sync {
     /// Whether `signature` is `caller`'s on the id of a request.
     fn verify_caller(&self, caller: &Caller, id: RequestId, signature: &Signature) -> bool;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Progress;
+    use crate::verify::testing::{Signable, claim, digest};
+    use std::collections::BTreeSet;
+
+    const CONTEXT: SigningContext = SigningContext { chain: Digest([1; 32]), epoch: 2 };
+
+    fn bytes(statement: Statement<'_>) -> Vec<u8> {
+        statement.signing_bytes(CONTEXT, ReplicaId(3))
+    }
+
+    /// What is signed of a statement, and of the same with each part changed.
+    fn variants<T: Clone + Signable>(whole: &T, changes: &[fn(&mut T)]) -> Vec<Vec<u8>> {
+        let changed = changes.iter().map(|change| {
+            let mut other = whole.clone();
+            change(&mut other);
+            bytes(other.statement())
+        });
+        [bytes(whole.statement())].into_iter().chain(changed).collect()
+    }
+
+    #[test]
+    fn a_signature_covers_the_kind_of_a_statement_and_all_that_it_says() {
+        // Rule M3.
+        let (view, slot, one) = (View(1), Slot(4), digest(1));
+        let vote = Vote::one(Phase::Commit, view, slot, one);
+        let checkpoint = CheckpointVote { slot, state: one };
+        let (prepared, voted) = (vec![claim(5, 0, 1)], vec![claim(6, 0, 1)]);
+        let view_change = ViewChange { view, stable: slot, state: one, prepared, voted };
+        let new_view = NewView { view, view_changes: vec![one], stable: slot, proposals: vec![(slot, one)] };
+        let (progress, pending) = (vec![Progress::Nothing], vec![one]);
+        let status = Status { view, target: None, stable: slot, executed: slot, progress, pending };
+        let signed = [
+            variants(
+                &vote,
+                &[
+                    |vote| vote.phase = Phase::Prepare,
+                    |vote| vote.view = View(2),
+                    |vote| vote.entries = Entries::One(Slot(5), digest(1)),
+                    |vote| vote.entries = Entries::One(Slot(4), digest(2)),
+                ],
+            ),
+            variants(&checkpoint, &[|vote| vote.slot = Slot(8), |vote| vote.state = digest(2)]),
+            variants(
+                &view_change,
+                &[
+                    |body| body.view = View(2),
+                    |body| body.stable = Slot(8),
+                    |body| body.state = digest(2),
+                    |body| body.prepared = vec![],
+                    |body| body.prepared[0].view = View(1),
+                    |body| body.voted = vec![],
+                    |body| body.voted[0].digest = digest(2),
+                ],
+            ),
+            variants(
+                &new_view,
+                &[
+                    |body| body.view = View(2),
+                    |body| body.view_changes = vec![digest(2)],
+                    |body| body.stable = Slot(8),
+                    |body| body.proposals[0].0 = Slot(5),
+                    |body| body.proposals[0].1 = digest(2),
+                ],
+            ),
+            variants(
+                &status,
+                &[
+                    |body| body.view = View(2),
+                    |body| body.target = Some(View(2)),
+                    |body| body.stable = Slot(8),
+                    |body| body.executed = Slot(8),
+                    |body| body.progress = vec![Progress::Accepted],
+                    |body| body.pending = vec![],
+                ],
+            ),
+            variants(
+                &ReplyStatement { slot, root: one },
+                &[|reply| reply.slot = Slot(8), |reply| reply.root = digest(2)],
+            ),
+            [1, 2].map(|id| bytes(Statement::Vertex(digest(id)))).to_vec(),
+        ]
+        .concat();
+        let different: BTreeSet<_> = signed.iter().collect();
+        assert_eq!(different.len(), signed.len(), "{signed:02x?}");
+    }
+
+    #[test]
+    fn a_signature_covers_the_protocol_the_chain_the_epoch_and_the_signer() {
+        // Rule M3.
+        let of = |context, signer| Statement::Vertex(digest(9)).signing_bytes(context, ReplicaId(signer));
+        let signed = of(CONTEXT, 3);
+        assert_eq!(signed[1..=PROTOCOL_TAG.len()], *PROTOCOL_TAG.as_bytes());
+        assert_ne!(signed, of(SigningContext { chain: digest(7), ..CONTEXT }, 3));
+        assert_ne!(signed, of(SigningContext { epoch: 7, ..CONTEXT }, 3));
+        assert_ne!(signed, of(CONTEXT, 7));
+    }
+}

@@ -67,6 +67,17 @@ fn a_no_op_is_believed_for_one_slot_and_the_execution_after_it_too() {
 }
 
 #[test]
+fn no_ops_for_two_reasons_do_not_add_up_and_the_latest_of_a_replica_counts() {
+    let (world, mut collector) = collector(4);
+    let early = Outcome::NoOp(NoOp::TooEarly);
+    let mut offer = |signer, slot, own| collector.offer(&reply(&world, signer, slot, own), &path(own));
+    assert_eq!(offer(0, 6, FULL), Ok(None));
+    assert_eq!(offer(1, 6, early), Ok(None), "another reason");
+    assert_eq!(offer(0, 5, FULL), Ok(None), "an earlier answer, come late");
+    assert_eq!(offer(2, 6, FULL), Ok(Some(Accepted::NoOp(Slot(6), NoOp::Full))));
+}
+
+#[test]
 fn a_list_of_all_outcomes_does_as_well_as_a_path() {
     let (world, mut collector) = collector(4);
     let list = Inclusion::List(outcomes(EXECUTED));

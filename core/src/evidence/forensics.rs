@@ -112,6 +112,10 @@ mod tests {
         let (a, b) = (commits(&world, 0, 1, &[0, 1, 2]), commits(&world, 2, 2, &[1, 2, 3]));
         let bodies = [1, 2, 3].map(|id| world.view_change(id, 1, 4, &[claim(5, 0, 1)]));
         assert_eq!(decided_twice(&a, &b, &[Arc::new(world.new_view_message(&bodies))]), []);
+        // Who hid it did no harm while another showed it.
+        let bodies = [(1, &[claim(5, 0, 1)][..]), (2, &[]), (3, &[])];
+        let bodies = bodies.map(|(id, claims)| world.view_change(id, 1, 4, claims));
+        assert_eq!(decided_twice(&a, &b, &[Arc::new(world.new_view_message(&bodies))]), []);
     }
 
     #[test]

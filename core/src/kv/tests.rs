@@ -55,7 +55,7 @@ fn keys_and_values_are_bounded() {
     assert_eq!(store.apply(op(MAX_KEY, MAX_VALUE)), KvResult::Stored);
     assert_eq!(store.apply(op(MAX_KEY + 1, 0)), KvResult::TooLong);
     assert_eq!(store.apply(op(0, MAX_VALUE + 1)), KvResult::TooLong);
-    assert_eq!(store.len(), 1);
+    assert_eq!((store.len(), store.is_empty()), (1, false));
 }
 
 #[test]
@@ -108,6 +108,25 @@ fn a_large_bucket_is_cut_into_chunks_within_the_limit() {
     assert_eq!(chunks.len(), 9, "two values of half a chunk and their keys do not fit into one");
     assert!(chunks.iter().all(|chunk| chunk.0.len() <= MAX_CHUNK));
     assert_eq!(restored(&chunks).unwrap().snapshot(), chunks);
+}
+
+#[test]
+fn a_bucket_goes_on_in_another_chunk_only_when_an_entry_does_not_fit() {
+    let chunks_of = |sizes: &[usize]| {
+        let mut store = KvStore::new();
+        let same_bucket = (0..).map(|key| bytes(&format!("{key}"))).filter(|key| bucket_of(key) == 7);
+        for (key, size) in same_bucket.zip(sizes) {
+            // A length of one byte before the key, and one of three before a value of more than 16 KiB.
+            let value = Bytes(vec![3; size.checked_sub(1 + key.0.len() + 3).expect("room for the key")]);
+            assert_eq!(encoded_size(&(&key, &value)), *size);
+            assert_eq!(store.apply(KvOp::Put { key, value }), KvResult::Stored);
+        }
+        store.snapshot().len()
+    };
+    let room = MAX_CHUNK - CHUNK_HEAD;
+    assert_eq!([chunks_of(&[20_000; 20]), chunks_of(&[20_000; 60])], [1, 2]);
+    assert_eq!(chunks_of(&[room / 2, room - room / 2]), 1, "they fill it");
+    assert_eq!(chunks_of(&[room / 2, room - room / 2 + 1]), 2, "one byte too many");
 }
 
 #[test]

@@ -233,6 +233,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_proven_later_does_not_put_a_ban_off() {
+        let mut standings = standings();
+        standings.apply(&light(1, 4), Slot(1));
+        standings.apply(&light(1, 8), Slot(2));
+        standings.advance(Slot(4));
+        assert_eq!((standings.of(ReplicaId(1)), standings.banned()), (200, 0b10));
+        assert!(standings.apply(&ill_formed(1, 1), Slot(5)));
+        standings.advance(Slot(5));
+        assert_eq!((standings.of(ReplicaId(1)), standings.banned()), (0, 0b10));
+    }
+
+    #[test]
     fn one_more_than_can_be_faulty_is_named_and_not_banned() {
         let mut standings = standings();
         standings.apply(&heavy(1), Slot(1));

@@ -71,6 +71,20 @@ fn effective_time_rises_with_every_batch_and_stands_still_at_null() {
 }
 
 #[test]
+fn a_vertex_is_remembered_for_four_windows() {
+    // Rules F2 and F3: while the index has it, it is a duplicate; later it is only not the author's last one.
+    let world = World::new(4);
+    let mut ledger = ledger(&world);
+    let vertex = world.sign_vertex(world.vertex(1, b"a"));
+    let span = 4 * world.chain.window();
+    finalize(&mut ledger, 1, &[&vertex]);
+    (2..span).for_each(|_| drop(finalize_null(&mut ledger)));
+    assert_eq!(verdicts(&finalize(&mut ledger, 2, &[&vertex])), [Verdict::Duplicate]);
+    assert_eq!(ledger.slot(), Slot(span));
+    assert_eq!(verdicts(&finalize(&mut ledger, 3, &[&vertex])), [Verdict::Dead]);
+}
+
+#[test]
 #[should_panic(expected = "slots are finalized in order")]
 fn no_slot_is_left_out() {
     ledger(&World::new(4)).finalize(Slot(2), None, |_| unreachable!());

@@ -14,7 +14,9 @@ use crate::vertex::{Link, Payload, Reference, SignedHeader, Vertex, VertexHeader
 use crate::vote::Entries;
 
 mod attachments;
+mod certificates;
 mod dag;
+mod order;
 
 fn world() -> World {
     World::new(4)
@@ -67,6 +69,47 @@ fn a_vote_changed_in_any_part_is_rejected() {
 }
 
 #[test]
+fn a_message_of_one_signer_is_rejected_with_the_signature_of_another_of_its_statements() {
+    // Rules M3 and M13.
+    let world = world();
+    let borrowed = || world.checkpoint(1, 96, 9).signature;
+    let bodies = [0, 1, 2].map(|id| world.view_change(id, 1, 4, &[]));
+    let (view, stable, executed, progress, pending) = (View(0), Slot(0), Slot(0), vec![], vec![]);
+    let status = world.sign(1, Status { view, target: None, stable, executed, progress, pending });
+    let proposed = batch(&[1]);
+    let proposal = world.sign(1, Vote::one(Phase::Prepare, View(1), Slot(1), proposed.digest()));
+    let (left, new_view) = (world.view_change(1, 1, 4, &[]), world.new_view_message(&bodies));
+    let vertex = world.sign_vertex(world.vertex(1, b"op"));
+    let all = |is_right: bool| {
+        let of = |own: &Signature| if is_right { own.clone() } else { borrowed() };
+        let signed = Arc::new(Signed { signature: of(&left.signature), ..Signed::clone(&left) });
+        let vote = Signed { signature: of(&proposal.signature), ..proposal.clone() };
+        let checkpoint = world.checkpoint(1, 4, 1);
+        let certificates = CertificateSet::default();
+        [
+            Message::Vertex(Arc::new(Signed { signature: of(&vertex.signature), ..Signed::clone(&vertex) })),
+            Message::Vote(vote.clone()),
+            Message::PrePrepare(Arc::new(PrePrepare { vote, batches: vec![Arc::clone(&proposed)] })),
+            Message::Checkpoint(Signed { signature: of(&checkpoint.signature), ..checkpoint }),
+            Message::ViewChange(Arc::new(ViewChangeMessage { signed, stable: None, certificates })),
+            Message::NewView(Arc::new(NewViewMessage {
+                signed: Signed { signature: of(&new_view.signed.signature), ..new_view.signed.clone() },
+                ..new_view.clone()
+            })),
+            Message::Status(Arc::new(Signed { signature: of(&status.signature), ..status.clone() })),
+        ]
+    };
+    for (right, wrong) in all(true).into_iter().zip(all(false)) {
+        assert!(world.verifier.message(right).is_ok());
+        assert_eq!(reason(&world, wrong), Rejected::Signature(ReplicaId(1)));
+    }
+    let reply = world.sign(1, ReplyStatement { slot: Slot(1), root: digest(1) });
+    assert!(world.verifier.reply(reply.clone()).is_ok());
+    let wrong = Signed { signature: borrowed(), ..reply };
+    assert_eq!(world.verifier.reply(wrong), Err(Rejected::Signature(ReplicaId(1))));
+}
+
+#[test]
 fn a_vote_of_another_chain_or_epoch_is_rejected() {
     let (world, other) = (world(), World::new(5));
     let vote = other.vote(2, Phase::Commit, 7, &[(5, 1)]);
@@ -75,30 +118,6 @@ fn a_vote_of_another_chain_or_epoch_is_rejected() {
     later.scheme.context.epoch = 1;
     let vote = later.vote(2, Phase::Commit, 7, &[(5, 1)]);
     assert_eq!(reason(&world, Message::Vote(vote)), Rejected::Signature(ReplicaId(2)));
-}
-
-#[test]
-fn a_signer_outside_the_committee_is_rejected_before_any_signature_is_checked() {
-    #[derive(Debug)]
-    struct Untouchable;
-    impl SignatureVerifier for Untouchable {
-        fn verify(&self, signer: ReplicaId, _: Statement<'_>, _: &Signature) -> bool {
-            panic!("the signature of {signer} was checked")
-        }
-        fn verify_caller(&self, _: &crate::request::Caller, _: crate::request::RequestId, _: &Signature) -> bool {
-            panic!("a caller's signature was checked")
-        }
-    }
-    let world = world();
-    let verifier = Verifier::new(Arc::clone(&world.chain), Arc::new(Untouchable));
-    for id in [4, 127, 128, u16::MAX] {
-        let stranger = Rejected::NotAMember(ReplicaId(id));
-        let vote = world.vote(id, Phase::Prepare, 0, &[(1, 1)]);
-        assert_eq!(verifier.message(Message::Vote(vote)), Err(stranger));
-        assert_eq!(verifier.message(Message::Checkpoint(world.checkpoint(id, 4, 1))), Err(stranger));
-        let vertex = world.sign_vertex(world.vertex(id, b"op"));
-        assert_eq!(verifier.message(Message::Vertex(vertex)), Err(stranger));
-    }
 }
 
 #[test]
@@ -132,20 +151,34 @@ fn a_pre_prepare_carries_exactly_the_batches_that_it_names() {
 }
 
 #[test]
+fn a_proposal_has_the_form_of_a_vote() {
+    let world = world();
+    let batches = [batch(&[1]), batch(&[2])];
+    for slots in [[6, 5], [5, 5], [0, 1], [1, 9]] {
+        let entries: Vec<_> = slots.into_iter().map(Slot).zip(batches.iter().map(|batch| batch.digest())).collect();
+        let vote = world.sign(0, Vote { phase: Phase::Prepare, view: View(0), entries: Entries::new(&entries) });
+        let message = Message::PrePrepare(Arc::new(PrePrepare { vote, batches: batches.to_vec() }));
+        assert_eq!(reason(&world, message), Rejected::NotCanonical("a vote"), "{slots:?}");
+    }
+}
+
+#[test]
 fn a_batch_lists_one_to_so_many_different_vertices() {
     let world = world();
-    let propose = |batch: Arc<HashedBatch>| {
+    // A proposal and an answer with the batch, each for itself.
+    let judge = |batch: Arc<HashedBatch>| {
         let vote = world.sign(0, Vote::one(Phase::Prepare, View(0), Slot(1), batch.digest()));
-        world.verifier.message(Message::PrePrepare(Arc::new(PrePrepare { vote, batches: vec![batch.clone()] })))?;
-        world.verifier.message(Message::Data(Arc::new(Data::Batch(batch))))
+        let proposal = Message::PrePrepare(Arc::new(PrePrepare { vote, batches: vec![batch.clone()] }));
+        let answer = Message::Data(Arc::new(Data::Batch(batch)));
+        [proposal, answer].map(|message| world.verifier.message(message).map(|_| ()))
     };
     let limit = world.chain.max_batch();
     let up_to = |count: usize| (0..count).map(|byte| u8::try_from(byte).unwrap()).collect::<Vec<_>>();
-    assert!(propose(batch(&up_to(limit))).is_ok());
     let too_many = Rejected::TooMany { what: "vertices of a batch", count: limit + 1, limit };
-    assert_eq!(propose(batch(&up_to(limit + 1))), Err(too_many));
-    assert_eq!(propose(batch(&[])), Err(Rejected::Empty("vertices of a batch")));
-    assert_eq!(propose(batch(&[1, 2, 1])), Err(Rejected::RepeatedVertex(digest(1))));
+    assert_eq!(judge(batch(&up_to(limit))), [Ok(()); 2]);
+    assert_eq!(judge(batch(&up_to(limit + 1))), [Err(too_many); 2]);
+    assert_eq!(judge(batch(&[])), [Err(Rejected::Empty("vertices of a batch")); 2]);
+    assert_eq!(judge(batch(&[1, 2, 1])), [Err(Rejected::RepeatedVertex(digest(1))); 2]);
 }
 
 #[test]

@@ -164,3 +164,18 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
         from += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_with_a_stem_that_nothing_was_put_in_behind_is_refused() {
+        // No log that was written here has such a frame, so only its checksum is right.
+        let body = [STEM, &[1]].concat();
+        let length = u64::try_from(body.len()).unwrap();
+        let (numbers, sum) = ([length.to_be_bytes(), 7_u64.to_be_bytes()].concat(), checksum(length, 7, &body));
+        let log = [&MARKER[..], &numbers, &sum, &body].concat();
+        assert_eq!(read_frames(&log), Err(LogError::Records { at: 0, error: DecodeError::NotCanonical }));
+    }
+}

@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 mod arbitrary;
 mod log;
+mod sizes;
 
 /// More than any message of these tests has.
 const PLENTY: usize = 1 << 20;

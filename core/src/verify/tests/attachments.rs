@@ -56,6 +56,17 @@ fn a_bad_certificate_beside_a_view_change_is_dropped_alone() {
 }
 
 #[test]
+fn a_certificate_for_what_was_voted_for_and_not_prepared_is_dropped() {
+    let world = world();
+    let right = view_change(&world);
+    let mut body = right.signed.body.clone();
+    body.voted.push(claim(7, 1, 3));
+    let mut message = ViewChangeMessage { signed: world.sign_view_change(1, body), ..right.clone() };
+    message.certificates.0.push(Arc::new(world.certificate(Phase::Prepare, claim(7, 1, 3))));
+    assert_eq!(kept_of(&world, message).certificates, right.certificates);
+}
+
+#[test]
 fn of_several_certificates_for_a_claim_one_is_looked_at() {
     let world = world();
     let mut message = view_change(&world);
@@ -98,7 +109,14 @@ fn a_view_change_that_is_too_long_unordered_or_forged_is_rejected() {
     };
     let of = |prepared: &[Claim]| Signed::clone(&world.view_change(1, 2, 4, prepared));
     let nine: Vec<_> = (5..14).map(|slot| claim(slot, 0, 1)).collect();
-    assert!(matches!(why(of(&nine)), Rejected::TooMany { count: 9, limit: 8, .. }));
+    let body = of(&[]).body;
+    let (prepared, voted) = (nine.clone(), nine);
+    for (what, long) in
+        [("prepared claims", ViewChange { prepared, ..body.clone() }), ("voted claims", ViewChange { voted, ..body })]
+    {
+        let long = Signed::clone(&world.sign_view_change(1, long));
+        assert_eq!(why(long), Rejected::TooMany { what, count: 9, limit: 8 });
+    }
     assert_eq!(why(of(&[claim(6, 0, 1), claim(5, 0, 1)])), Rejected::NotCanonical("a VIEW-CHANGE"));
     assert_eq!(why(Signed::clone(&world.view_change(1, 0, 4, &[]))), Rejected::NotCanonical("a VIEW-CHANGE"));
     assert_eq!(why(Signed { signer: ReplicaId(2), ..of(&[]) }), Rejected::Signature(ReplicaId(2)));

@@ -99,6 +99,32 @@ fn a_vertex_may_carry_evidence_that_proves_something_and_no_other() {
 }
 
 #[test]
+fn evidence_has_more_room_than_requests_and_not_without_end() {
+    // Rule D5.
+    let mut genesis = chain(4).genesis.clone();
+    genesis.limits.vertex_bytes = 1024 + 64 * 4;
+    let world = World::of(Arc::new(Chain::new(genesis, false).unwrap()));
+    let claims: Vec<_> = (5..13).map(|slot| claim(slot, 0, 1)).collect();
+    let mut bodies: Vec<_> = (0..3).map(|id| world.view_change(id, 1, 4, &claims)).collect();
+    // A NEW-VIEW that proposes nothing, whatever is claimed in its bodies.
+    let accusing = |bodies: &[Arc<Signed<ViewChange>>]| {
+        let view_changes = bodies.iter().map(|body| body.id()).collect();
+        let new_view = NewView { view: View(1), view_changes, stable: Slot(4), proposals: vec![] };
+        let evidence = Arc::new(Evidence::NewView(world.sign_new_view(new_view), bodies.to_vec()));
+        assert!(world.verifier.evidence(Arc::clone(&evidence)).is_ok());
+        Vertex { payload: Payload::Evidence(evidence), ..world.vertex(1, b"") }
+    };
+    let large = accusing(&bodies);
+    assert!(1024 + 64 * 4 < crate::wire::encoded_size(&large));
+    assert!(world.verifier.message(Message::Vertex(world.sign_vertex(large))).is_ok());
+    // A body of no form may be as long as its maker likes.
+    let voted = vec![claim(5, 0, 1); 10_000];
+    bodies[2] = world.sign_view_change(2, ViewChange { voted, ..bodies[2].body.clone() });
+    let rejected = why(&world, accusing(&bodies));
+    assert!(matches!(rejected, Rejected::TooMany { what: "bytes of a vertex", .. }), "{rejected}");
+}
+
+#[test]
 fn the_vertices_in_evidence_are_their_authors_own() {
     let world = world();
     let headers = [b"a", b"b"].map(|op| world.sign_vertex(world.vertex(3, op)).header());
