@@ -184,15 +184,15 @@ pub fn new(behaviour: &Behaviour, cast: &[(String, MakeAdversary)]) -> Box<dyn A
         Behaviour::Censor { authors, clients } => Box::new(gatekeeper::Censor::new(authors, clients)),
         Behaviour::TimeLiar { offset_us, hidden } => Box::new(time_liar::TimeLiar::new(*offset_us, *hidden)),
         Behaviour::NewViewLiar { lie } => Box::new(new_view_liar::NewViewLiar::new(*lie)),
-        Behaviour::ViewChangeLiar { lie } => Box::new(view_change_liar::ViewChangeLiar::new(*lie)),
+        Behaviour::ViewChangeLiar { lie, null } => Box::new(view_change_liar::ViewChangeLiar::new(*lie, *null)),
         Behaviour::CheckpointLiar { lie } => Box::new(checkpoint_liar::CheckpointLiar::new(*lie)),
         Behaviour::TransferLiar { lie } => Box::new(transfer_liar::TransferLiar::new(*lie)),
         Behaviour::ViewSpammer { period_us } => Box::new(spammer::ViewSpammer::new(*period_us)),
         Behaviour::Flooder { per_second, to, kinds, forged_per_mille } => {
             Box::new(spammer::Flooder::new(*per_second, to, kinds, *forged_per_mille))
         }
-        Behaviour::Replayer { per_mille, delay_us, memory } => {
-            Box::new(replayer::Replayer::new(*per_mille, *delay_us, *memory))
+        Behaviour::Replayer { per_mille, delay_us, memory, moved } => {
+            Box::new(replayer::Replayer::new(*per_mille, *delay_us, *memory, moved))
         }
         Behaviour::Forger { per_mille } => Box::new(spammer::Forger::new(*per_mille)),
         Behaviour::FalseAccuser { period_us } => Box::new(false_accuser::FalseAccuser::new(*period_us)),

@@ -12,8 +12,8 @@ mod transcript;
 mod workload;
 
 pub use behaviour::{
-    Behaviour, Byzantine, CheckpointLie, Mutation, NewViewLie, ScriptAction, ScriptBatch, ScriptStep, TransferLie,
-    VertexFlaw, ViewChangeLie,
+    Behaviour, Byzantine, CheckpointLie, Mutation, NewViewLie, Origin, ScriptAction, ScriptBatch, ScriptStep,
+    TransferLie, VertexFlaw, ViewChangeLie,
 };
 pub use expect::{Expectation, Metric, SlotContent};
 pub use fault::{Boundary, Condition, CrashPoint, Fault, TimedFault, Trigger};

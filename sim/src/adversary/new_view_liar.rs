@@ -9,7 +9,7 @@ use cretoai_core::hash::Digest;
 use cretoai_core::message::{Message, NewView, NewViewMessage, Signed, ViewChange};
 use cretoai_core::outbox::Envelope;
 use cretoai_core::signature::Statement;
-use cretoai_core::types::{ReplicaId, View};
+use cretoai_core::types::{ReplicaId, Slot, View};
 use cretoai_core::verify::Verified;
 use cretoai_core::vote::Vote;
 use std::sync::Arc;
@@ -81,6 +81,13 @@ fn lie(stage: &mut Stage<'_>, old: &NewViewMessage, kind: NewViewLie) -> NewView
             let stable = body.stable;
             body.proposals.retain(|(slot, _)| stable < *slot);
         }
+        NewViewLie::LowStable if Slot(0) < body.stable => {
+            let interval = stage.chain.checkpoint_interval();
+            body.stable = body.stable.minus(interval);
+            let stable = body.stable;
+            let nulls = (1..=interval).map(|distance| (stable.plus(distance), NULL_BATCH));
+            body.proposals.splice(0..0, nulls);
+        }
         NewViewLie::DuplicateSigner | NewViewLie::OtherView | NewViewLie::NonMember | NewViewLie::OtherChain => {
             return swap_body(stage, old, kind);
         }
@@ -92,6 +99,7 @@ fn lie(stage: &mut Stage<'_>, old: &NewViewMessage, kind: NewViewLie) -> NewView
         | NewViewLie::ExtraSlot
         | NewViewLie::OtherDigest
         | NewViewLie::Nullify
+        | NewViewLie::LowStable
         | NewViewLie::Two
         | NewViewLie::Usurp
         | NewViewLie::Withhold => {

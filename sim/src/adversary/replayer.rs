@@ -3,6 +3,7 @@
 
 use super::craft::later;
 use super::{Adversary, Stage};
+use crate::plan::Origin;
 use cretoai_core::checkpoint::CheckpointVote;
 use cretoai_core::committee::singleton;
 use cretoai_core::hash::Digest;
@@ -19,14 +20,17 @@ pub(super) struct Replayer {
     per_mille: u32,
     delay: u64,
     memory: usize,
+    /// Where the words are from that it says elsewhere.
+    origins: Vec<Origin>,
     /// Messages of any time, in no order.
     remembered: Vec<Message>,
 }
 
 impl Replayer {
-    pub(super) fn new(per_mille: u32, delay_us: u64, memory: u32) -> Self {
+    pub(super) fn new(per_mille: u32, delay_us: u64, memory: u32, moved: &[Origin]) -> Self {
         let memory = usize::try_from(memory).expect("not that much");
-        Self { per_mille, delay: delay_us.saturating_mul(1000), memory, remembered: Vec::new() }
+        let origins = if moved.is_empty() { &ORIGINS } else { moved }.to_vec();
+        Self { per_mille, delay: delay_us.saturating_mul(1000), memory, origins, remembered: Vec::new() }
     }
 
     /// Says something of long ago to somebody, who may have said it himself, and remembers what it just heard.
@@ -48,7 +52,8 @@ impl Adversary for Replayer {
         if stage.rng.chance(self.per_mille) {
             let (to, delay) = (stage.some_others(), stage.rng.below(self.delay + 1));
             stage.say_later(to, delay, message.clone());
-            if let Some(moved) = moved(stage, message) {
+            let origin = *stage.rng.pick(&self.origins);
+            if let Some(moved) = moved(stage, message, origin) {
                 stage.say(to, moved);
             }
             if self.memory > 0 {
@@ -59,19 +64,11 @@ impl Adversary for Replayer {
     }
 }
 
-/// Where the words are from that it says here.
-#[derive(Clone, Copy, Debug)]
-enum Origin {
-    View,
-    Slot,
-    Phase,
-    Chain,
-    Epoch,
-}
+/// All places that words can be from.
+const ORIGINS: [Origin; 5] = [Origin::View, Origin::Slot, Origin::Phase, Origin::Chain, Origin::Epoch];
 
 /// The words of one place in another, with the signature that they had where they are from.
-fn moved(stage: &mut Stage<'_>, message: &Message) -> Option<Message> {
-    let origin = *stage.rng.pick(&[Origin::View, Origin::Slot, Origin::Phase, Origin::Chain, Origin::Epoch]);
+fn moved(stage: &mut Stage<'_>, message: &Message, origin: Origin) -> Option<Message> {
     match message {
         Message::Vote(old) => Some(Message::Vote(vote(stage, old, origin))),
         Message::Checkpoint(old) => Some(Message::Checkpoint(checkpoint(stage, old, origin)?)),

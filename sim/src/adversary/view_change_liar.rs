@@ -18,6 +18,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct ViewChangeLiar {
     lie: ViewChangeLie,
+    /// Whether it invents claims about NULL only.
+    null: bool,
     said: Option<(View, ReplicaSet, [Arc<ViewChangeMessage>; 2])>,
     /// The PREPAREs that it heard, by what they are for: who has a quorum of them has a certificate.
     prepares: BTreeMap<(Slot, View, Digest), BTreeMap<ReplicaId, Signed<Vote>>>,
@@ -27,8 +29,8 @@ pub(super) struct ViewChangeLiar {
 const REMEMBERED: usize = 1024;
 
 impl ViewChangeLiar {
-    pub(super) fn new(lie: ViewChangeLie) -> Self {
-        Self { lie, said: None, prepares: BTreeMap::new() }
+    pub(super) fn new(lie: ViewChangeLie, null: bool) -> Self {
+        Self { lie, null, said: None, prepares: BTreeMap::new() }
     }
 }
 
@@ -123,7 +125,7 @@ impl ViewChangeLiar {
             | ViewChangeLie::InventForged
             | ViewChangeLie::Two => {
                 // NULL is the one batch that everybody holds.
-                let digest = if stage.rng.chance(500) { NULL_BATCH } else { stage.some_digest() };
+                let digest = if self.null || stage.rng.chance(500) { NULL_BATCH } else { stage.some_digest() };
                 let claim = Claim { slot: body.stable.next(), view: below, digest };
                 insert(&mut body, claim);
                 let mut new = stage.view_change(body, Some(old));

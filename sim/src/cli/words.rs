@@ -124,7 +124,7 @@ pub(super) fn behaviour(behaviour: &Behaviour) -> String {
             format!("says {} a little different", count(mutations.len() as u64, "message"))
         }
         Behaviour::NewViewLiar { lie } => format!("lies in its NEW-VIEWs: {}", name_of(lie)),
-        Behaviour::ViewChangeLiar { lie } => format!("lies in its VIEW-CHANGEs: {}", name_of(lie)),
+        Behaviour::ViewChangeLiar { lie, .. } => format!("lies in its VIEW-CHANGEs: {}", name_of(lie)),
         Behaviour::Impostor { per_mille } => {
             format!("answers {} of what it hears in the name of who said it", per_cent(*per_mille))
         }

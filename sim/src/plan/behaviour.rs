@@ -121,6 +121,9 @@ pub enum Behaviour {
     ViewChangeLiar {
         /// How.
         lie: ViewChangeLie,
+        /// What it invents is always about NULL, the one batch that everybody holds, and not half of the time.
+        #[serde(default)]
+        null: bool,
     },
     /// Its CHECKPOINTs and proofs of stable checkpoints are wrong.
     CheckpointLiar {
@@ -163,6 +166,9 @@ pub enum Behaviour {
         /// when 0.
         #[serde(default)]
         memory: u32,
+        /// Where the words are from that it says elsewhere; any of these places when empty.
+        #[serde(default)]
+        moved: Vec<Origin>,
     },
     /// It signs its votes many times over, with different bytes where the scheme has them, and other statements'
     /// signatures and signers that do not exist.
@@ -226,6 +232,8 @@ pub enum NewViewLie {
     LowestView,
     /// `h*` is higher than any.
     WrongStable,
+    /// `h*` is lower than the highest, and the slots between them, which nobody claims, are NULL in `O`.
+    LowStable,
     /// A VIEW-CHANGE too few, and one of the others twice.
     DuplicateSigner,
     /// One of the VIEW-CHANGEs is for another view.
@@ -249,6 +257,22 @@ pub enum NewViewLie {
     Two,
     /// It is never sent.
     Withhold,
+}
+
+/// Where words are from that a replayer says in another place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The view before.
+    View,
+    /// The slot before.
+    Slot,
+    /// The other phase.
+    Phase,
+    /// Another chain.
+    Chain,
+    /// Another epoch.
+    Epoch,
 }
 
 /// How a VIEW-CHANGE is wrong.

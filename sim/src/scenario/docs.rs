@@ -8,7 +8,7 @@ use super::{LoadError, Scenario};
 use crate::plan::{
     Behaviour, Boundary, Byzantine, Calm, CheckpointLie, Clock, Condition, Cpu, CrashPoint, Crypto, Disk, Entry,
     Expectation, Fault, Kind, Latency, Link, LinkOverride, Load, MessageRule, Metric, Mutation, Network, NewViewLie,
-    Phases, Plan, Regions, RuleAction, ScriptAction, ScriptBatch, ScriptStep, SlotContent, Submit, TimedFault,
+    Origin, Phases, Plan, Regions, RuleAction, ScriptAction, ScriptBatch, ScriptStep, SlotContent, Submit, TimedFault,
     TimeoutPlan, TimeoutsOf, TransferLie, Trigger, VertexFlaw, ViewChangeLie, Workload,
 };
 use crate::strategy::Strategy;
@@ -137,6 +137,10 @@ fn choices() -> Vec<Choice> {
         choice::<ViewChangeLie>(
             "Values of `lie` of a `view-change-liar",
             "[[plan.byzantine]] behaviour = { view-change-liar = { lie = @ } }",
+        ),
+        choice::<Origin>(
+            "Values of an entry of `moved` of a `replayer",
+            "[[plan.byzantine]] behaviour = { replayer = { per_mille = 1, delay_us = 1, moved = [@] } }",
         ),
         choice::<CheckpointLie>(
             "Values of `lie` of a `checkpoint-liar",

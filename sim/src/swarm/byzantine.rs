@@ -78,7 +78,7 @@ pub(super) fn add(rng: &mut Rng, plan: &mut Plan, delay_us: u64) {
 fn team(rng: &mut Rng, plan: &Plan) -> Vec<Behaviour> {
     let equivocator = Behaviour::EquivocatingPrimary { per_mille: 1000, half: Vec::new() };
     let liars = |view_change, new_view| {
-        vec![Behaviour::ViewChangeLiar { lie: view_change }, Behaviour::NewViewLiar { lie: new_view }]
+        vec![Behaviour::ViewChangeLiar { lie: view_change, null: false }, Behaviour::NewViewLiar { lie: new_view }]
     };
     match rng.below(5) {
         0 => vec![Behaviour::DoubleVoter, equivocator],
@@ -125,21 +125,26 @@ fn behaviour(rng: &mut Rng, plan: &Plan, delay_us: u64) -> Behaviour {
             hidden: false,
         },
         17 => Behaviour::NewViewLiar { lie: *rng.pick(&NEW_VIEW_LIES) },
-        18 => Behaviour::ViewChangeLiar { lie: *rng.pick(&VIEW_CHANGE_LIES) },
+        18 => Behaviour::ViewChangeLiar { lie: *rng.pick(&VIEW_CHANGE_LIES), null: false },
         19 => match rng.below(4) {
             0 => Behaviour::ViewSpammer { period_us: *rng.pick(&[base_us / 2, 3 * delay_us]) },
             1 => Behaviour::Flooder { per_second: 500, to: Vec::new(), kinds: Vec::new(), forged_per_mille: 300 },
             2 => Behaviour::FalseAccuser { period_us: base_us / 4 },
             _ => Behaviour::Forger { per_mille: 100 },
         },
-        20 => Behaviour::Replayer { per_mille: 100, delay_us: 3 * base_us, memory: *rng.pick(&[0, 64]) },
+        20 => Behaviour::Replayer {
+            per_mille: 100,
+            delay_us: 3 * base_us,
+            memory: *rng.pick(&[0, 64]),
+            moved: Vec::new(),
+        },
         21 => Behaviour::CheckpointLiar { lie: *rng.pick(&CHECKPOINT_LIES) },
         22 => Behaviour::TransferLiar { lie: *rng.pick(&TRANSFER_LIES) },
         23 => Behaviour::SlowPrimary { pause_us: base_us * rng.between(1, 9) / 10 },
         24 => Behaviour::Withholder { kinds: kinds(rng, &BODIES), from: some_replicas(rng, plan) },
         26 | 27 => Behaviour::Impostor { per_mille: *rng.pick(&[20, 200]) },
         28 | 29 => Behaviour::NewViewLiar { lie: *rng.pick(&NEW_VIEW_LIES) },
-        30 => Behaviour::ViewChangeLiar { lie: *rng.pick(&VIEW_CHANGE_LIES) },
+        30 => Behaviour::ViewChangeLiar { lie: *rng.pick(&VIEW_CHANGE_LIES), null: false },
         25 => Behaviour::Censor { authors: Vec::new(), clients: vec![0] },
         _ => Behaviour::DagLiar { per_mille: *rng.pick(&[200, 700]) },
     }

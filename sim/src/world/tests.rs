@@ -58,7 +58,7 @@ fn liars_that_repeat_what_others_say_of_the_last_view_go_on() {
     let liar = |replica, behaviour| Byzantine { replica, behaviour };
     plan.byzantine = vec![
         liar(5, Behaviour::ViewSpammer { period_us: 5_000 }),
-        liar(6, Behaviour::Replayer { per_mille: 500, delay_us: 20_000, memory: 64 }),
+        liar(6, Behaviour::Replayer { per_mille: 500, delay_us: 20_000, memory: 64, moved: Vec::new() }),
     ];
     passes(&plan);
 }

@@ -70,7 +70,7 @@ pub(super) fn liar_in_the_new_view(quiet: &mut Quiet<'_>) {
     if usize::from(quiet.f()) > quiet.plan.byzantine.len() {
         let lie = *quiet.rng.pick(&VIEW_CHANGE_LIES);
         let liar = quiet.one(&[1]);
-        quiet.byzantine(liar, Behaviour::ViewChangeLiar { lie });
+        quiet.byzantine(liar, Behaviour::ViewChangeLiar { lie, null: false });
     }
     // What a liar makes is worth nothing once it is banned, and these clients ask nobody else.
     let liars: Vec<u16> = quiet.plan.byzantine.iter().map(|entry| entry.replica).collect();
