@@ -169,6 +169,11 @@ impl Ledger {
         }
     }
 
+    /// The next slot to finalize is an earlier one, as only a mutant wants it (`docs/protocol.md` N15).
+    pub(crate) fn go_back(&mut self, slot: Slot) {
+        self.slot = self.slot.min(slot);
+    }
+
     /// Remembers the result of a request that executed. Called in the order of execution.
     pub fn complete(&mut self, listed: &Listed, result: Digest) {
         self.seen.complete(&listed.request, listed.author, result);
@@ -318,5 +323,5 @@ pub fn chunks_root(hashes: &[Digest]) -> Digest {
 /// The hash of a chunk of a snapshot, the core's or the application's.
 #[must_use]
 pub fn chunk_hash(bytes: &[u8]) -> Digest {
-    hash(Domain::Chunk, bytes)
+    hash(Domain::Chunk, segment::covered(bytes))
 }

@@ -201,6 +201,8 @@ mutants! {
     NoQuota = "no-quota", "D10";
 
     // Execution.
+    /// When a NEW-VIEW proposes slots that were executed, they are executed again.
+    SlotExecutesAgain = "slot-executes-again", "N15";
     /// A request that executed executes again.
     ExecutesTwice = "executes-twice", "F6";
     /// A request that has expired executes.
@@ -223,6 +225,8 @@ mutants! {
     // State transfer.
     /// The seen set is not in the snapshot.
     SeenNotKept = "seen-not-kept", "C13";
+    /// The seen set is handed over, and the digest covers only for which seconds there is something in it.
+    SeenUncovered = "seen-uncovered", "C13";
     /// The index of finalized vertices is not in the snapshot.
     IndexNotKept = "index-not-kept", "C13";
     /// The effective time is not in the snapshot.
@@ -257,6 +261,8 @@ mutants! {
     NewViewNotRecorded = "new-view-not-recorded", "G4";
     /// Stable checkpoints are not recorded.
     StableNotRecorded = "stable-not-recorded", "G4";
+    /// A restart forgets which view is installed: the replica comes back in view 0.
+    ForgetsView = "forgets-view", "G10";
     /// A restart forgets that the replica left its view.
     ForgetsTarget = "forgets-target", "G8";
     /// A restart forgets PREPAREs.

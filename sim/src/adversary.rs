@@ -22,6 +22,7 @@ mod small_scope;
 mod spammer;
 mod time_liar;
 mod transfer_liar;
+mod true_accuser;
 mod twin;
 mod view_change_liar;
 
@@ -196,6 +197,7 @@ pub fn new(behaviour: &Behaviour, cast: &[(String, MakeAdversary)]) -> Box<dyn A
         }
         Behaviour::Forger { per_mille } => Box::new(spammer::Forger::new(*per_mille)),
         Behaviour::FalseAccuser { period_us } => Box::new(false_accuser::FalseAccuser::new(*period_us)),
+        Behaviour::TrueAccuser { period_us } => Box::new(true_accuser::TrueAccuser::new(*period_us)),
         Behaviour::Impostor { per_mille } => Box::new(impostor::Impostor::new(*per_mille)),
         Behaviour::DagLiar { per_mille } => Box::new(dag_liar::DagLiar::new(*per_mille)),
         Behaviour::Amnesiac { at_us } => Box::new(gatekeeper::Amnesiac::new(at_us)),

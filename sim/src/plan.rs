@@ -12,7 +12,7 @@ mod transcript;
 mod workload;
 
 pub use behaviour::{
-    Behaviour, Byzantine, CheckpointLie, Mutation, NewViewLie, Origin, ScriptAction, ScriptBatch, ScriptStep,
+    Behaviour, Byzantine, CheckpointLie, Instead, Mutation, NewViewLie, Origin, ScriptAction, ScriptBatch, ScriptStep,
     TransferLie, VertexFlaw, ViewChangeLie,
 };
 pub use expect::{Expectation, Metric, SlotContent};

@@ -20,8 +20,7 @@ pub use library::LIBRARY;
 pub(crate) use parse::json_of;
 
 use crate::plan::{Expectation, Plan};
-use crate::strategy::Strategy;
-use parse::Document;
+use parse::{Document, Swarm};
 use serde_json::Value;
 use std::fs;
 
@@ -51,7 +50,7 @@ enum Base {
     /// It is this one, with another seed.
     Plan(Box<Plan>),
     /// The seed decides, in this way, except about this.
-    Swarm(Strategy, Option<Value>),
+    Swarm(Swarm, Option<Value>),
 }
 
 impl Scenario {
@@ -110,7 +109,10 @@ impl Scenario {
             }
         }
         let base = match (values.swarm, values.plan) {
-            (Some(swarm), _) => Base::Swarm(swarm.strategy, given),
+            (Some(swarm), _) => {
+                swarm.check().map_err(with_line)?;
+                Base::Swarm(swarm, given)
+            }
             (None, Some(plan)) => Base::Plan(Box::new(plan)),
             (None, None) => {
                 let error = LoadError::at("plan", None, "is missing");
@@ -162,7 +164,7 @@ impl Scenario {
         match &self.base {
             // Nothing in it depends on the seed: it was checked when it was read.
             Base::Plan(plan) => Ok(Plan { seed, ..self.named(Plan::clone(plan)) }),
-            Base::Swarm(strategy, None) => Ok(self.named(strategy.plan(seed))),
+            Base::Swarm(swarm, None) => Ok(self.named(swarm.plan(seed))),
             Base::Swarm(_, Some(_)) => self.expand(seed).map_err(|error| error.in_file(&self.file)),
         }
     }
@@ -170,9 +172,9 @@ impl Scenario {
     fn expand(&self, seed: u64) -> Result<Plan, LoadError> {
         let plan = match &self.base {
             Base::Plan(plan) => Plan { seed, ..Plan::clone(plan) },
-            Base::Swarm(strategy, None) => strategy.plan(seed),
-            Base::Swarm(strategy, Some(given)) => {
-                let mut value = serde_json::to_value(strategy.plan_to_change(seed)).expect("a plan is data");
+            Base::Swarm(swarm, None) => swarm.plan(seed),
+            Base::Swarm(swarm, Some(given)) => {
+                let mut value = serde_json::to_value(swarm.plan_to_change(seed)).expect("a plan is data");
                 lay_over(&mut value, given);
                 Plan { seed, ..parse::plan(value)? }
             }

@@ -2,7 +2,7 @@
 //! that finds mistakes of its own kind.
 
 mod random;
-mod small_scope;
+pub(crate) mod small_scope;
 pub mod twins;
 
 use crate::plan::{Calm, Latency, Link, Load, Network, Phases, Plan, TimeoutPlan, Workload};
@@ -10,6 +10,7 @@ use crate::report::RunReport;
 use crate::swarm;
 use crate::world::World;
 use serde::{Deserialize, Serialize};
+use small_scope::Scope;
 use std::ops::{ControlFlow, Range};
 
 /// A way to choose.
@@ -49,7 +50,7 @@ impl Strategy {
             Self::Swarm => swarm::plan(seed),
             Self::Random => random::plan(seed),
             Self::Twins => twins::plan(seed),
-            Self::SmallScope => small_scope::plan(seed),
+            Self::SmallScope => small_scope::plan(seed, Scope::default()),
         }
     }
 

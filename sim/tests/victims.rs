@@ -220,3 +220,17 @@ fn every_adversary_has_a_victim_and_the_page_about_them_says_which() {
     }
     assert!(left.is_empty(), "they have no victim: {left:?}");
 }
+
+#[test]
+fn one_fault_of_links_and_one_mutation_find_a_broken_rule() {
+    let text = "version = 1\ntitle = \"Small\"\ndescription = \"As small as can be.\"\n[swarm]\nstrategy = \"small-scope\"\nlink_faults = 1\nmutations = 1\nrounds = 2\n";
+    let scenario = Scenario::parse("small", "small.toml", text).unwrap_or_else(|error| panic!("{error}"));
+    let mut world = World::new();
+    world.limit_events(Some(ENDLESS));
+    for mutant in [Mutant::NewViewTrusted, Mutant::VotesOfAnyView, Mutant::NewViewByTooFew] {
+        let mut plans = (0..SEEDS).map(|seed| scenario.plan(seed).unwrap_or_else(|error| panic!("{error}")));
+        let plan = plans.find(|plan| killed_by(&mut world, Some(mutant), plan).is_some_and(|oracle| oracle != "O12"));
+        let plan = plan.unwrap_or_else(|| panic!("{mutant:?} survives {SEEDS} seeds"));
+        assert_eq!(killed_by(&mut world, None, &plan), None, "{mutant:?}");
+    }
+}

@@ -4,7 +4,7 @@
 mod tests;
 
 use super::BrokenSnapshot;
-use super::segment::{self, Group, Segment};
+use super::segment::{self, Group, SEEN_ENTRY, Segment};
 use crate::config::Chain;
 use crate::hash::Digest;
 use crate::mutant::Mutant;
@@ -45,7 +45,6 @@ struct Bucket {
 }
 
 const SECOND: u64 = 1_000_000_000;
-const ENTRY: usize = 32 + 32 + 2;
 
 impl SeenSet {
     pub(super) fn new(chain: &Chain) -> Self {
@@ -118,7 +117,7 @@ impl SeenSet {
         let known = bucket.results.get_mut(&request.id()).expect("marked before");
         assert!(known.is_none() || Mutant::ExecutesTwice.is_on(), "a request completes once");
         *known = Some(result);
-        let mut entry = [0; ENTRY];
+        let mut entry = [0; SEEN_ENTRY];
         entry[..32].copy_from_slice(&request.id().0);
         entry[32..64].copy_from_slice(&result.0);
         entry[64..].copy_from_slice(&author.0.to_be_bytes());
@@ -144,7 +143,7 @@ impl SeenSet {
 
     pub(super) fn restore_segment(&mut self, chunk: &[u8]) -> Result<(), BrokenSnapshot> {
         let broken = BrokenSnapshot("a segment of the seen set does not decode");
-        let (second, entries) = segment::parse(chunk, ENTRY).ok_or(broken)?;
+        let (second, entries) = segment::parse(chunk, SEEN_ENTRY).ok_or(broken)?;
         // The end of the second is a moment, too.
         second.checked_mul(SECOND).ok_or(broken)?;
         for entry in entries {

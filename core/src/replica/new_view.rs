@@ -266,6 +266,9 @@ impl Replica {
         out: &mut Outbox,
     ) {
         let low = self.low();
+        if Mutant::SlotExecutesAgain.is_on() {
+            self.ledger.go_back(low.max(message.signed.body.stable));
+        }
         for (slot, digest) in message.signed.body.proposals.iter().filter(|(slot, _)| low < *slot) {
             let Some(state) = self.log.get_mut(*slot) else { continue };
             state.proposal = Some(Proposal { digest: *digest, pre_prepare: None, standing: Standing::Waiting });

@@ -195,7 +195,9 @@ impl Replica {
         if body.view <= self.view {
             return Err(RecoverError::Log("the view falls"));
         }
-        self.view = body.view;
+        if !Mutant::ForgetsView.is_on() {
+            self.view = body.view;
+        }
         self.new_view = Some(message.clone());
         self.new_view_end = body.proposals.last().map_or(body.stable, |(slot, _)| *slot);
         if self.target.is_some_and(|target| target <= body.view) {

@@ -121,7 +121,7 @@ pub(super) fn behaviour(behaviour: &Behaviour) -> String {
         Behaviour::CheckpointLiar { lie } => format!("lies about checkpoints: {}", name_of(lie)),
         Behaviour::TransferLiar { lie } => format!("serves wrong states: {}", name_of(lie)),
         Behaviour::SmallScope { mutations } => {
-            format!("says {} a little different", count(mutations.len() as u64, "message"))
+            format!("says {} otherwise", count(mutations.len() as u64, "message"))
         }
         Behaviour::NewViewLiar { lie } => format!("lies in its NEW-VIEWs: {}", name_of(lie)),
         Behaviour::ViewChangeLiar { lie, .. } => format!("lies in its VIEW-CHANGEs: {}", name_of(lie)),

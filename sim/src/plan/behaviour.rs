@@ -75,7 +75,8 @@ pub enum Behaviour {
         #[serde(default)]
         kinds: Vec<Kind>,
     },
-    /// What it says in some phases says one view or slot more or less, or another digest.
+    /// What it says in some phases says one view or slot more or less, or another digest; or it says nothing, or what
+    /// it said before.
     SmallScope {
         /// In which, and to whom.
         mutations: Vec<Mutation>,
@@ -190,6 +191,12 @@ pub enum Behaviour {
     /// It makes vertices of evidence that proves nothing: forged, misread, repeated, of another chain, or of two
     /// views.
     FalseAccuser {
+        /// How often.
+        period_us: u64,
+    },
+    /// It makes vertices of evidence that has counted: its own fault in ever other proofs, and what others are
+    /// convicted of, as it was and with its two statements exchanged.
+    TrueAccuser {
         /// How often.
         period_us: u64,
     },
@@ -442,6 +449,22 @@ pub struct Mutation {
     /// To whom; to all others when empty.
     #[serde(default)]
     pub to: Vec<u16>,
+    /// What it says instead.
+    #[serde(default)]
+    pub instead: Instead,
+}
+
+/// What is said instead of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instead {
+    /// The same with one view or slot more or less, or another digest.
+    #[default]
+    Changed,
+    /// Nothing.
+    Nothing,
+    /// The last other message of the same kind; the same one where there was none.
+    Earlier,
 }
 
 /// How a CHECKPOINT is wrong.

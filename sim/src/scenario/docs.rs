@@ -7,9 +7,9 @@ use super::ranges::{Range, range_of};
 use super::{LoadError, Scenario};
 use crate::plan::{
     Behaviour, Boundary, Byzantine, Calm, CheckpointLie, Clock, Condition, Cpu, CrashPoint, Crypto, Disk, Entry,
-    Expectation, Fault, Kind, Latency, Link, LinkOverride, Load, MessageRule, Metric, Mutation, Network, NewViewLie,
-    Origin, Phases, Plan, Regions, RuleAction, ScriptAction, ScriptBatch, ScriptStep, SlotContent, Submit, TimedFault,
-    TimeoutPlan, TimeoutsOf, TransferLie, Trigger, VertexFlaw, ViewChangeLie, Workload,
+    Expectation, Fault, Instead, Kind, Latency, Link, LinkOverride, Load, MessageRule, Metric, Mutation, Network,
+    NewViewLie, Origin, Phases, Plan, Regions, RuleAction, ScriptAction, ScriptBatch, ScriptStep, SlotContent, Submit,
+    TimedFault, TimeoutPlan, TimeoutsOf, TransferLie, Trigger, VertexFlaw, ViewChangeLie, Workload,
 };
 use crate::strategy::Strategy;
 use serde::Serialize;
@@ -150,6 +150,7 @@ fn choices() -> Vec<Choice> {
             "Values of `lie` of a `transfer-liar",
             "[[plan.byzantine]] behaviour = { transfer-liar = { lie = @ } }",
         ),
+        choice::<Instead>("Values of `instead", "[[plan.byzantine.behaviour.small-scope.mutations]] instead = @"),
         choice::<ScriptAction>("Values of `say", "[[plan.byzantine.behaviour.script.steps]] say = @"),
         choice::<VertexFlaw>(
             "Values of `flaw",
@@ -185,6 +186,7 @@ batches = [{ name = "a", vertices = [] }]
 
 /// Keys without a default beside the one of an example.
 const BESIDE: &[(&str, &str)] = &[
+    ("[swarm]", "strategy = \"small-scope\""),
     ("[[plan.timeouts_of]]", "replica = 0\ntimeouts = {}"),
     ("[plan.network.regions]", "of = [0, 0, 1, 1]\none_way_us = [[1, 2], [2, 1]]"),
     ("[[plan.workload.scripted]]", "to = [0]"),

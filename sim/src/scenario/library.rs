@@ -72,6 +72,7 @@ library! {
     "old-batch-proposed-again"
     "one-batch-in-two-slots"
     "one-culprit-too-many"
+    "one-fault-proven-again-and-again"
     "one-vote-many-times"
     "one-way-ring"
     "only-one-replica-prepared"

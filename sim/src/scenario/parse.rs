@@ -4,6 +4,7 @@ use super::error::{LoadError, in_plain_words};
 use super::ranges::{self, Range};
 use crate::plan::Plan;
 use crate::strategy::Strategy;
+use crate::strategy::small_scope::{self, Scope};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_path_to_error::{Path, Segment, Track};
@@ -31,12 +32,60 @@ pub(super) struct Values {
     pub(super) plan: Option<Plan>,
 }
 
-/// That the plan is derived from the seed.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// That the plan is derived from the seed, and how.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Swarm {
-    #[serde(default)]
-    pub(super) strategy: Strategy,
+    strategy: Strategy,
+    /// The bounds of [`Strategy::SmallScope`]. No other strategy has any.
+    link_faults: u64,
+    mutations: u64,
+    rounds: u64,
+}
+
+impl Default for Swarm {
+    fn default() -> Self {
+        let Scope { link_faults, mutations, rounds } = Scope::default();
+        Self { strategy: Strategy::default(), link_faults, mutations, rounds }
+    }
+}
+
+impl Swarm {
+    /// Checks what its types do not say.
+    pub(super) fn check(self) -> Result<(), LoadError> {
+        let usual = Self::default();
+        for (key, bound, usual) in [
+            ("link_faults", self.link_faults, usual.link_faults),
+            ("mutations", self.mutations, usual.mutations),
+            ("rounds", self.rounds, usual.rounds),
+        ] {
+            let key = format!("swarm.{key}");
+            ranges::check_below(&key, 0, &bound.into())?;
+            if bound != usual && self.strategy != Strategy::SmallScope {
+                let problem = "only a small scope has such a bound";
+                let remedy = "leave it out, or set swarm.strategy = \"small-scope\"";
+                return Err(LoadError::at(key, Some(bound.to_string()), problem).remedy(remedy));
+            }
+        }
+        Ok(())
+    }
+
+    /// The plan of a seed.
+    pub(super) fn plan(self, seed: u64) -> Plan {
+        let Self { strategy, link_faults, mutations, rounds } = self;
+        match strategy {
+            Strategy::SmallScope => small_scope::plan(seed, Scope { link_faults, mutations, rounds }),
+            other => other.plan(seed),
+        }
+    }
+
+    /// The plan of a seed that is going to be changed.
+    pub(super) fn plan_to_change(self, seed: u64) -> Plan {
+        match self.strategy {
+            Strategy::SmallScope => self.plan(seed),
+            other => other.plan_to_change(seed),
+        }
+    }
 }
 
 /// The text of a scenario file with its structure.
@@ -274,5 +323,38 @@ fn shown(value: &DeValue<'_>) -> String {
             let list: Vec<String> = table.iter().map(show).collect();
             format!("{{ {} }}", list.join(", "))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::Behaviour;
+    use crate::scenario::Scenario;
+    use crate::strategy::Strategy;
+
+    fn read(swarm: &str) -> Result<Scenario, String> {
+        let text = format!("version = 1\ntitle = \"t\"\ndescription = \"d\"\n[swarm]\n{swarm}");
+        Scenario::parse("small-scope", "f.toml", &text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_file_bounds_a_small_scope_and_without_bounds_it_has_the_usual_ones() {
+        let usual = read("strategy = \"small-scope\"").expect("in order");
+        let small = read("strategy = \"small-scope\"\nlink_faults = 1\nmutations = 1\nrounds = 1").expect("in order");
+        for seed in 0..50 {
+            assert_eq!(usual.plan(seed).expect("a plan"), Strategy::SmallScope.plan(seed));
+            let plan = small.plan(seed).expect("a plan");
+            let is_small = |behaviour: &Behaviour| matches!(behaviour, Behaviour::SmallScope { mutations } if mutations.len() == 1);
+            assert!(plan.rules.len() <= 3 && plan.byzantine.iter().all(|entry| is_small(&entry.behaviour)), "{seed}");
+        }
+    }
+
+    #[test]
+    fn a_bound_out_of_range_or_of_another_strategy_is_refused_with_its_line() {
+        let error = |swarm| read(swarm).expect_err("it is wrong");
+        let expected = "f.toml:6: swarm.rounds = 9: must be from 1 to 8; the nearest value allowed is 8";
+        assert_eq!(error("strategy = \"small-scope\"\nrounds = 9"), expected);
+        let expected = "f.toml:5: swarm.mutations = 1: only a small scope has such a bound; leave it out, or set swarm.strategy = \"small-scope\"";
+        assert_eq!(error("mutations = 1"), expected);
     }
 }

@@ -52,6 +52,10 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("interval_us", 1, LONGEST_US),
     ("outstanding", 1, 100_000),
     ("timeout_us", 1, LONGEST_US),
+    // A small scope.
+    ("swarm.link_faults", 0, 16),
+    ("swarm.mutations", 0, 16),
+    ("swarm.rounds", 1, 8),
     // Faults and adversaries.
     ("slot", 0, i64::MAX),
     ("view", 0, i64::MAX),
@@ -142,9 +146,15 @@ fn ends_with(key: &str, end: &str) -> bool {
 /// # Errors
 /// The first that is out of its range.
 pub(crate) fn check(plan: &Plan) -> Result<(), LoadError> {
-    let value = serde_json::to_value(plan).expect("a plan is data");
-    let mut walk = Walk { n: plan.n, key: "plan".to_owned(), path: "plan".to_owned() };
-    walk.check(&value)
+    check_below("plan", plan.n, &serde_json::to_value(plan).expect("a plan is data"))
+}
+
+/// Checks every number at and below a key, where there are so many replicas.
+///
+/// # Errors
+/// The first that is out of its range.
+pub(super) fn check_below(key: &str, n: u16, value: &Value) -> Result<(), LoadError> {
+    Walk { n, key: key.to_owned(), path: key.to_owned() }.check(value)
 }
 
 struct Walk {
