@@ -309,3 +309,6 @@ impl Replica {
         next
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,3 +55,73 @@ impl Replica {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::CertificateSet;
+    use crate::message::{PrePrepare, ViewChangeMessage};
+    use crate::types::{ReplicaId, Slot, View};
+    use crate::verify::testing::{World, claim};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+
+    /// What a replica might say in its name: each kind of statement that has a record.
+    fn statements(world: &World, signer: u16) -> Vec<(&'static str, Message)> {
+        let vote = |phase, view, slot| world.vote(signer, phase, view, &[(slot, 1)]);
+        let proposal = PrePrepare { vote: vote(Phase::Prepare, 0, 1), batches: Vec::new() };
+        let signed = world.view_change(signer, 1, 0, &[]);
+        let leaving = ViewChangeMessage { signed, stable: None, certificates: CertificateSet::default() };
+        let bodies = [0, 1, 2].map(|id| world.view_change(id, u64::from(signer), 0, &[]));
+        vec![
+            ("a PREPARE", Message::Vote(vote(Phase::Prepare, 0, 1))),
+            ("a COMMIT", Message::Vote(vote(Phase::Commit, 0, 1))),
+            ("a PREPARE outside the log", Message::Vote(vote(Phase::Prepare, 0, 99))),
+            ("a PRE-PREPARE", Message::PrePrepare(Arc::new(proposal))),
+            ("a CHECKPOINT", Message::Checkpoint(world.checkpoint(signer, 4, 1))),
+            ("a VIEW-CHANGE", Message::ViewChange(Arc::new(leaving))),
+            ("a NEW-VIEW", Message::NewView(Arc::new(world.new_view_message(&bodies)))),
+        ]
+    }
+
+    fn is_sent(replica: &Replica, message: Message) -> bool {
+        let mut out = Outbox::default();
+        catch_unwind(AssertUnwindSafe(|| replica.send(Target::All, message, &mut out))).is_ok()
+    }
+
+    #[test]
+    fn nothing_is_said_in_a_replica_s_own_name_that_is_not_on_record() {
+        let world = World::new(4);
+        let replica = crate::replica::tests::alone(&world, 1);
+        for (what, message) in statements(&world, 1) {
+            assert!(!is_sent(&replica, message), "{what}");
+        }
+        for (what, message) in statements(&world, 2) {
+            assert!(is_sent(&replica, message), "{what} of another, which anyone may relay");
+        }
+    }
+
+    #[test]
+    fn a_vote_is_said_with_the_view_and_digest_on_record_and_not_after_its_view_was_left() {
+        let world = World::new(4);
+        let mut replica = crate::replica::tests::alone(&world, 1);
+        let vote = |phase, view, byte| Message::Vote(world.vote(1, phase, view, &[(1, byte)]));
+        let state = replica.log.get_mut(Slot(1)).expect("in the log");
+        state.voted = Some((View(0), claim(1, 0, 1).digest));
+        assert!(is_sent(&replica, vote(Phase::Prepare, 0, 1)));
+        assert!(!is_sent(&replica, vote(Phase::Prepare, 0, 2)), "another digest");
+        assert!(!is_sent(&replica, vote(Phase::Commit, 0, 1)), "voted for, not prepared");
+        let state = replica.log.get_mut(Slot(1)).expect("in the log");
+        state.prepared = Some(Arc::new(world.certificate(Phase::Prepare, claim(1, 0, 1))));
+        assert!(is_sent(&replica, vote(Phase::Commit, 0, 1)));
+        assert!(!is_sent(&replica, vote(Phase::Commit, 0, 2)), "another digest");
+        replica.view = View(1);
+        let state = replica.log.get_mut(Slot(1)).expect("in the log");
+        state.voted = Some((View(1), claim(1, 0, 1).digest));
+        assert!(!is_sent(&replica, vote(Phase::Prepare, 0, 1)), "of the view before");
+        assert!(is_sent(&replica, vote(Phase::Prepare, 1, 1)));
+        replica.target = Some(View(2));
+        assert!(!is_sent(&replica, vote(Phase::Prepare, 1, 1)), "after leaving");
+        assert_eq!(replica.id(), ReplicaId(1));
+    }
+}

@@ -20,8 +20,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 mod accountability;
+mod agreement;
+mod alarms;
+mod essence;
+mod execution;
 mod holding;
 mod recollection;
+mod records;
+mod restarts;
+mod serving;
 
 struct Node {
     replica: Replica,
@@ -297,7 +304,7 @@ fn all_replicas_come_back_from_their_disks() {
 }
 
 /// A replica of a committee of four, alone.
-fn alone(world: &World, id: u16) -> Replica {
+pub(super) fn alone(world: &World, id: u16) -> Replica {
     let id = ReplicaId(id);
     Replica::new(world.chain.clone(), config(world, id), Box::new(world.signer(id.0)))
 }

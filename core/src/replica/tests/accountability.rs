@@ -190,3 +190,44 @@ fn evidence_too_large_for_a_vertex_stays_with_those_who_hold_it() {
     cluster.reach(&[0, 2, 3], 5);
     assert_eq!(cluster.standings(1), [1000; 4]);
 }
+
+// Rule X13: whoever comes next after the accused submits T0 later, and nothing else need wake it.
+#[test]
+fn evidence_is_submitted_at_its_time_and_once_for_as_long_as_the_vertex_waits() {
+    let mut cluster = Cluster::started();
+    cluster.contradict(3, 6);
+    cluster.run(Duration::from_millis(405), keep_all);
+    assert_eq!(cluster.standings(3), [0; 4], "r0 is one step after r3");
+
+    let mut cluster = Cluster::started();
+    cluster.contradict(3, 6);
+    cluster.settle(keep_all);
+    (1..4).for_each(|at| cluster.crash(at));
+    cluster.run(Duration::from_secs(3), keep_all);
+    let own = cluster.nodes[0].replica.pool.open_of(ReplicaId(0)).count();
+    assert_eq!(own, 1, "it is not made again while it waits");
+}
+
+// Rules F15 and V9.
+#[test]
+fn what_a_banned_author_made_before_its_ban_is_waited_for_no_more() {
+    let mut cluster = Cluster::started();
+    // A second vertex of r3, whose first one nobody holds.
+    let prev = crate::vertex::Link { height: crate::types::Height(1), id: crate::verify::testing::digest(1) };
+    let orphan = crate::vertex::Vertex { prev, height: crate::types::Height(2), ..cluster.world.vertex(3, b"") };
+    let orphan = cluster.world.sign_vertex(orphan);
+    let message = cluster.world.verifier.message(Message::Vertex(orphan)).unwrap();
+    (0..3).for_each(|at| cluster.step(at, Input::Message(ReplicaId(3), &message)));
+    let open = |cluster: &Cluster, of| cluster.nodes[1].replica.pool.open_of(ReplicaId(of)).count();
+    assert_eq!(open(&cluster, 3), 1);
+    cluster.contradict(3, 6);
+    cluster.run(Duration::from_secs(1), keep_all);
+    assert_eq!((cluster.is_banned(3)[1], open(&cluster, 3)), (false, 1));
+    // Another author's that cannot be final yet stays through the ban.
+    let prev = crate::vertex::Link { height: crate::types::Height(50), id: crate::verify::testing::digest(2) };
+    let other = crate::vertex::Vertex { prev, height: crate::types::Height(51), ..cluster.world.vertex(2, b"") };
+    let message = cluster.world.verifier.message(Message::Vertex(cluster.world.sign_vertex(other))).unwrap();
+    cluster.step(1, Input::Message(ReplicaId(2), &message));
+    cluster.reach(&[0, 1, 2], 5);
+    assert_eq!((cluster.is_banned(3)[1], open(&cluster, 3), open(&cluster, 2)), (true, 0, 1));
+}

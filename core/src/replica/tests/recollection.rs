@@ -27,7 +27,7 @@ fn tell(world: &World, to: (&mut Replica, &mut Outbox), from: u16, held: Recolle
     to.0.step(Instant(1), Input::Message(ReplicaId(from), &message), to.1)
 }
 
-fn sent(out: &mut Outbox) -> Vec<Message> {
+pub(super) fn sent(out: &mut Outbox) -> Vec<Message> {
     if let Some((lsn, _)) = out.take_records().last() {
         out.mark_durable(lsn);
     }
@@ -222,4 +222,19 @@ fn a_replica_tells_another_the_newest_that_it_holds_of_it_and_nothing_else() {
     assert!(recollected(2).votes.contains(&world.vote(2, Phase::Prepare, 1, &[(3, 1)])));
     let of_the_other = recollected(3);
     assert_eq!((of_the_other.votes.len(), &of_the_other.new_view, &of_the_other.vertex), (0, &None, &None));
+}
+
+// Rule G12: a log with a CHECKPOINT, a VIEW-CHANGE and a vertex, which are all sent again once the silence ends.
+#[test]
+fn a_silent_replica_says_nothing_of_what_its_log_holds() {
+    let world = World::new(4);
+    let (mut replica, mut out) = distrusting(&world, 1, records(&world));
+    let kinds = |messages: &[Message]| messages.iter().map(Message::kind).collect::<Vec<_>>();
+    let before = kinds(&sent(&mut out));
+    assert!(before.iter().all(|kind| ["STATUS", "FETCH"].contains(kind)), "{before:?}");
+    for from in [2, 3] {
+        assert_eq!(tell(&world, (&mut replica, &mut out), from, Recollection::default()), Ok(()));
+    }
+    let after = kinds(&sent(&mut out));
+    assert!(["CHECKPOINT", "VIEW-CHANGE", "VERTEX"].iter().all(|kind| after.contains(kind)), "{after:?}");
 }
