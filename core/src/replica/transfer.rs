@@ -154,14 +154,15 @@ impl Replica {
         if !Mutant::VerdictsKept.is_on() {
             self.pool.reopen(slot, self.ledger.frontier(), self.moment());
         }
+        self.forget_settled_requests();
         let kept = self.oldest_kept_slot();
         self.pool.collect(kept, self.ledger.frontier(), self.moment());
-        self.forget_settled_requests();
         self.keep_fetches();
         self.refresh_activity();
     }
 
-    /// Requests of own vertices that turned out to be settled may be asked for again.
+    /// Requests of own vertices that turned out to be settled may be asked for again. Only for vertices that are still
+    /// held: whoever drops them does this first.
     pub(super) fn forget_settled_requests(&mut self) {
         let own = self.pool.all().filter(|held| held.settled && held.vertex.author() == self.config.id);
         own.for_each(|held| self.authoring.settled(&held.vertex));

@@ -8,6 +8,13 @@ use crate::types::ReplicaId;
 use crate::verify::testing::{World, digest};
 use crate::wire::encoded_size;
 
+impl Authoring {
+    /// Requests that vertices of its own carry which are not settled.
+    pub(in crate::replica) fn open_requests(&self) -> usize {
+        self.mine.len()
+    }
+}
+
 /// A committee of four with small vertices, and its r3.
 fn small(vertex_bytes: u64) -> (World, Replica) {
     let keys = (0..4).map(|id: u16| id.to_be_bytes().to_vec()).collect();

@@ -216,3 +216,25 @@ fn of_the_states_that_were_taken_over_only_the_last_is_kept_on_record() {
     let is_obsolete = |slot| replica.is_obsolete(&Record::StateInstalled(Slot(slot)));
     assert_eq!([4, 8].map(is_obsolete), [true, false]);
 }
+
+// Rule C16: what an own vertex carried may come again when the state that came has done with the vertex.
+#[test]
+fn requests_of_own_vertices_that_are_final_in_a_transferred_state_are_remembered_as_open_no_more() {
+    let mut cluster = Cluster::new(4);
+    cluster.run(Duration::from_millis(10), keep_all);
+    cluster.request(3);
+    cluster.settle(keep_all);
+    cluster.request(3);
+    // The others have heard of both and go on; r3 hears of nothing but the state in the end.
+    cluster.settle(|_, to, _| to == ReplicaId(3));
+    cluster.crash(3);
+    for round in 0..60 {
+        cluster.request(round % 3);
+        cluster.run(Duration::from_millis(1), keep_all);
+    }
+    cluster.restart(3);
+    assert_eq!(cluster.nodes[3].replica.authoring.open_requests(), 2);
+    cluster.run(Duration::from_secs(2), keep_all);
+    assert_eq!((cluster.executed(), cluster.nodes[3].executed.len() < 40), (vec![62; 4], true));
+    assert_eq!(cluster.nodes[3].replica.authoring.open_requests(), 0);
+}
