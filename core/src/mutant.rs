@@ -225,7 +225,7 @@ mutants! {
     // State transfer.
     /// The seen set is not in the snapshot.
     SeenNotKept = "seen-not-kept", "C13";
-    /// The seen set is handed over, and the digest covers only for which seconds there is something in it.
+    /// The seen set is handed over, and the digest covers no more of it than for which seconds there are chunks.
     SeenUncovered = "seen-uncovered", "C13";
     /// The index of finalized vertices is not in the snapshot.
     IndexNotKept = "index-not-kept", "C13";

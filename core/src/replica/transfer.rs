@@ -162,7 +162,7 @@ impl Replica {
     }
 
     /// Requests of own vertices that turned out to be settled may be asked for again. Only for vertices that are still
-    /// held: whoever drops them does this first.
+    /// held, so this comes before the pool drops what the state has done with.
     pub(super) fn forget_settled_requests(&mut self) {
         let own = self.pool.all().filter(|held| held.settled && held.vertex.author() == self.config.id);
         own.for_each(|held| self.authoring.settled(&held.vertex));

@@ -15,7 +15,7 @@ pub(crate) struct Scope {
     pub(crate) link_faults: u64,
     /// Mutations, at the most.
     pub(crate) mutations: u64,
-    /// Rounds of the protocol that may be touched, at least one: the first so many slots, and as many views.
+    /// Rounds of the protocol that may be touched, at least one: the first so many slots, and as many views, but at least two.
     pub(crate) rounds: u64,
 }
 
